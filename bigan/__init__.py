@@ -1,0 +1,13 @@
+"""bigan: a training engine for bidirectional GANs, with fused kernels for CPU and GPU."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_SUBMODULES = ("data", "engine", "errors", "nets", "ops", "systems")
+
+
+def __getattr__(name: str):
+    if name in _SUBMODULES:  # loaded at first use: `import bigan` stays quick
+        return importlib.import_module(f"bigan.{name}")
+    raise AttributeError(f"module 'bigan' has no attribute {name!r}")

@@ -1,0 +1,24 @@
+"""The operators: fused losses and their building blocks, each with four implementations.
+
+Dimension letters in comments and docstrings: B batch, Z latent, C channels, H height, W width, K features.
+"""
+
+import pkgutil
+
+from bigan.ops._registry import BackendError, attach, backends, names, reference, use_backend
+
+attach([f"{__name__}.{m.name}" for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")])
+
+from bigan.ops.philox_normal import philox_normal  # noqa: E402
+from bigan.ops.reparam_kl import gaussian_kl, reparam_kl  # noqa: E402
+
+__all__ = [
+    "BackendError",
+    "backends",
+    "gaussian_kl",
+    "names",
+    "philox_normal",
+    "reference",
+    "reparam_kl",
+    "use_backend",
+]

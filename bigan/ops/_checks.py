@@ -1,0 +1,62 @@
+"""Argument checks with one wording for every operator and backend: name, what was expected, what came."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+
+def form(value: Any) -> str:
+    """`[5, 37] float32 cpu`"""
+    if not isinstance(value, Tensor):
+        return f"{value!r} ({type(value).__name__})"
+    return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')} {value.device}"
+
+
+def fail(op: str, name: str, expected: str, got: Any) -> None:
+    raise ValueError(f"{op}: {name} must {expected}, got {form(got)}")
+
+
+def tensor(op: str, name: str, value: Any, rank: str = "") -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{op}: {name} must be a tensor{rank}, got {form(value)}")
+
+
+def floating(op: str, name: str, value: Any, rank: str = "") -> None:
+    """A float64, float32, float16 or bfloat16 tensor."""
+    tensor(op, name, value, rank)
+    if value.dtype not in FLOATS:
+        fail(op, name, "be float64, float32, float16 or bfloat16", value)
+
+
+def same(op: str, name: str, value: Any, of: str, other: Tensor) -> None:
+    """Shape, dtype and device of another argument; nothing is broadcast."""
+    tensor(op, name, value)
+    if value.shape != other.shape or value.dtype != other.dtype or value.device != other.device:
+        fail(op, name, f"match {of} ({form(other)})", value)
+
+
+def choice(op: str, name: str, value: Any, choices: tuple[str, ...]) -> int:
+    """Position of `value` among `choices`."""
+    if value not in choices:
+        fail(op, name, f"be one of {', '.join(map(repr, choices))}", value)
+    return choices.index(value)
+
+
+def rng(op: str, value: Any, device: torch.device) -> None:
+    tensor(op, "rng", value)
+    if value.shape != (2,) or value.dtype != torch.int64 or value.device != device:
+        fail(op, "rng", f"be (seed, step): [2] int64 {device}", value)
+
+
+def stream(op: str, value: Any) -> None:
+    if not isinstance(value, int) or not 0 <= value < 2**32:
+        fail(op, "stream", "be an integer in [0, 2**32)", value)
+
+
+def sample_id(op: str, value: Any, batch: int, device: torch.device) -> None:
+    tensor(op, "sample_id", value)
+    if value.shape != (batch,) or value.dtype != torch.int64 or value.device != device:
+        fail(op, "sample_id", f"be one id a sample: [{batch}] int64 {device}", value)

@@ -1,0 +1,230 @@
+"""How an operator is declared, differentiated and given to one of its implementations.
+
+An operator is a schema, a *reference* (its meaning, in plain PyTorch) and a fake; a differentiable one
+adds its backward, an operator of its own.  Native libraries and Triton attach faster implementations
+under the same schema: the dispatcher picks by device, `use_backend` overrides.
+
+    @define("double(Tensor x) -> Tensor")
+    def double(x): return x + x
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from bigan import _native
+from bigan.errors import UserError, unknown
+
+LIB = torch.library.Library("bigan", "DEF")
+BACKENDS = ("reference", "native", "triton")
+DEVICES = {"cpu": "CPU", "cuda": "CUDA"}  # device type -> dispatch key
+
+_REFERENCES: dict[str, Callable] = {}
+_STEMS: dict[str, str] = {}  # "reparam_kl_backward" -> "reparam_kl", the file that holds its kernels
+_NATIVE: set[tuple[str, str]] = set()  # (operator, device type) with a kernel from a loaded library
+_EXTRA: dict[str, Callable[[str, str], Callable | str]] = {}  # further backends (tests): (name, device) -> kernel or reason
+
+
+class BackendError(UserError, RuntimeError):
+    """An explicitly chosen backend cannot be had; the message says why."""
+
+
+def define(schema: str) -> Callable[[Callable], Callable]:
+    """Declare `bigan::<schema>`; the decorated function is its reference: its meaning, on any device."""
+
+    def register(reference: Callable) -> Callable:
+        name = schema.partition("(")[0]
+        LIB.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+        LIB.impl(name, reference, "CompositeExplicitAutograd")  # answers wherever nothing faster is attached
+        _REFERENCES[name] = reference
+        _STEMS[name] = reference.__module__.rpartition(".")[2]
+        return reference
+
+    return register
+
+
+def fake(name: str) -> Callable[[Callable], Callable]:
+    """Shapes, dtypes and devices of the outputs, without data: what torch.compile traces with."""
+    return torch.library.register_fake(f"bigan::{name}", lib=LIB)
+
+
+def differentiable(name: str, save: Callable, backward: Callable) -> None:
+    """Give operator `name` its gradient.
+
+    save(ctx, inputs, outputs) keeps what is needed; backward(ctx, *grads) returns one gradient an input
+    and computes it with operators that are differentiable themselves (see `differentiable_by_reference`).
+    Gradients of unused outputs arrive as None.  This is torch.library.register_autograd without its
+    argument trees: 3 instead of 12 us a call, the same graph under torch.compile.
+    """
+    op = getattr(torch.ops.bigan, name).default
+
+    def forward(ctx, *inputs):
+        ctx.set_materialize_grads(False)
+        with torch._C._AutoDispatchBelowAutograd():
+            outputs = op(*inputs)
+        save(ctx, inputs, outputs)
+        return outputs
+
+    function = type(f"{name}_function", (torch.autograd.Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)})
+
+    def kernel(*inputs):
+        if torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in inputs):
+            return function.apply(*inputs)
+        with torch._C._AutoDispatchBelowAutograd():
+            return op(*inputs)
+
+    LIB.impl(name, kernel, "Autograd")
+
+
+def differentiable_by_reference(name: str) -> None:
+    """Give operator `name` (a backward, usually) the gradient of its own reference.
+
+    Plain PyTorch under autograd, so derivatives of every further order are right; slower than a kernel,
+    which only gradient penalties notice.
+    """
+    reference = _REFERENCES[name]
+
+    def save(ctx, inputs, outputs):
+        ctx.tensors = [i for i, value in enumerate(inputs) if isinstance(value, Tensor)]
+        ctx.save_for_backward(*(inputs[i] for i in ctx.tensors))
+        ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
+
+    def backward(ctx, *grads):
+        inputs, again = list(ctx.others), torch.is_grad_enabled()
+        with torch.enable_grad():
+            for i, saved in zip(ctx.tensors, ctx.saved_tensors, strict=True):
+                inputs[i] = saved if again else saved.detach().requires_grad_(ctx.needs_input_grad[i])
+            outputs = reference(*inputs)
+        outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
+        pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if g is not None and o.requires_grad]
+        wanted = [i for i in ctx.tensors if ctx.needs_input_grad[i]]
+        result: list[Tensor | None] = [None] * len(inputs)
+        if pairs and wanted:
+            outs, cotangents = zip(*pairs, strict=True)
+            found = torch.autograd.grad(outs, [inputs[i] for i in wanted], cotangents, create_graph=again, allow_unused=True)
+            for i, grad in zip(wanted, found, strict=True):
+                result[i] = grad
+        return tuple(result)
+
+    differentiable(name, save, backward)
+
+
+def names() -> list[str]:
+    """The operators, backwards left out."""
+    return sorted(stem for stem in set(_STEMS.values()) if stem in _REFERENCES)
+
+
+def reference(name: str) -> Callable:
+    """The plain PyTorch meaning of `bigan::<name>`."""
+    return _REFERENCES[name]
+
+
+def _triton(name: str, device: str) -> Callable | str:
+    """The Triton implementation, or why it cannot be used."""
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    if importlib.util.find_spec("triton") is None:
+        return "triton is not installed"
+    if device == "cuda" and not torch.cuda.is_available():
+        return "no GPU here (torch.cuda.is_available() is False)"
+    if device == "cpu" and not interpreted:
+        return "Triton needs a GPU; on a CPU it only runs interpreted (set TRITON_INTERPRET=1)"
+    module = f"bigan.kernels.{_STEMS[name]}"
+    if importlib.util.find_spec(module) is None:
+        return f"there is no kernels/{_STEMS[name]}.py"
+    return getattr(importlib.import_module(module), name, f"kernels/{_STEMS[name]}.py has no {name}")
+
+
+def _native_reason(name: str, device: str) -> str | None:
+    if (name, device) in _NATIVE:
+        return None
+    return _native.status()[device] or f"the {device} library has no {name}: it is older than the Python files, reinstall bigan"
+
+
+def backends(name: str, device: str) -> dict[str, str | None]:
+    """Backend -> None where operator `name` can use it on `device` ("cpu", "cuda"), else the reason."""
+    triton = _triton(name, device)
+    gone = "no GPU here (torch.cuda.is_available() is False)" if device == "cuda" and not torch.cuda.is_available() else None
+    return {
+        "reference": gone,
+        "native": _native_reason(name, device) or gone,
+        "triton": triton if isinstance(triton, str) else None,
+    }
+
+
+def _implementation(name: str, device: str, backend: str) -> Callable | str | None:
+    """The Python callable that answers for `backend`, None for the kernel already attached, or the reason."""
+    if backend in _EXTRA:
+        return _EXTRA[backend](name, device)
+    if reason := backends(name, device)[backend]:
+        return reason
+    return {"reference": _REFERENCES[name], "triton": _triton(name, device), "native": None}[backend]
+
+
+def _refuse(name: str, device: str, backend: str, reason: str) -> Callable:
+    def refuse(*_):
+        raise BackendError(f"{name}: backend {backend!r} was asked for and cannot run on {device}: {reason}")
+
+    return refuse
+
+
+def _override(backend: str) -> torch.library.Library:
+    """Answer every operator with `backend`; on a device where it cannot be had, raise when called there."""
+    if backend not in BACKENDS and backend not in _EXTRA:
+        raise unknown("backend", backend, ["auto", *BACKENDS])
+    chosen = {(n, d): _implementation(n, d, backend) for n in _REFERENCES for d in DEVICES}
+    if reasons := [r for r in chosen.values() if isinstance(r, str)]:
+        usable = {d for d in DEVICES if not any(isinstance(chosen[n, d], str) for n in _REFERENCES)}
+        if not usable:
+            raise BackendError(f"backend {backend!r} was asked for and cannot be used here: {reasons[0]}")
+    lib = torch.library.Library("bigan", "IMPL")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="(?s).*[Oo]verrid")  # torch says once that a kernel is replaced: it is the purpose
+        for (name, device), kernel in chosen.items():
+            if isinstance(kernel, str):
+                kernel = _refuse(name, device, backend, kernel)
+            if kernel is not None:
+                lib.impl(name, kernel, DEVICES[device], allow_override=True)
+    return lib
+
+
+@contextlib.contextmanager
+def use_backend(backend: str) -> Iterator[None]:
+    """Answer every operator with "reference", "native" or "triton" inside the block ("auto": as outside).
+
+    Strict: raises BackendError with the reason if the choice cannot be honoured.  Not for use from
+    several threads at once: the choice is the process's.
+    """
+    if backend == "auto":
+        yield
+        return
+    lib = _override(backend)
+    try:
+        yield
+    finally:
+        lib._destroy()
+
+
+def attach(modules: Sequence[str]) -> None:
+    """Import the operators, attach the built libraries and, where they lack one, Triton; then obey BIGAN_BACKEND."""
+    for module in modules:
+        importlib.import_module(module)
+    _native.load()
+    for device, key in DEVICES.items():
+        if _native.status()[device] is None:
+            _NATIVE.update((n, device) for n in _REFERENCES if torch._C._dispatch_has_kernel_for_dispatch_key(f"bigan::{n}", key))
+    if torch.cuda.is_available():
+        for name in _REFERENCES:
+            if (name, "cuda") not in _NATIVE and callable(kernel := _triton(name, "cuda")):
+                LIB.impl(name, kernel, "CUDA")
+    global _PERMANENT
+    wish = os.environ.get("BIGAN_BACKEND", "auto")
+    _PERMANENT = None if wish == "auto" else _override(wish)  # kept alive: the override ends with the object
+
+
+_PERMANENT: torch.library.Library | None = None

@@ -1,0 +1,198 @@
+"""Reparameterised Gaussian sample and its KL divergence from the standard normal, in one pass.
+
+Kingma & Welling 2014 (arXiv:1312.6114), section 2.4 and Appendix B:
+
+    z = mu + sigma * eps,  eps ~ N(0, 1)
+    KL(N(mu, sigma^2) || N(0, 1)) = 1/2 * sum_j (mu_j^2 + sigma_j^2 - 1 - log sigma_j^2)
+
+and IntroVAE's hinge on it (Huang et al. 2018, arXiv:1807.06358, eq. 5): [m - KL]+.
+Used by IAN, IntroVAE, ALI, PAGAN, VAE.
+"""
+
+import torch
+from torch import Tensor
+
+from bigan.ops import _checks, _philox
+from bigan.ops._registry import define, differentiable, differentiable_by_reference, fake
+
+REDUCTIONS = ("none", "mean", "sum")
+HINGES = ("off", "batch", "sample")
+_OFF, _BATCH, _SAMPLE = range(3)
+
+# Arguments of both operators, once.  sample: whether z is wanted; eps or (rng, sample_id, stream) then give the noise.
+# scale is log sigma^2, or log sigma with logstd.  loss is the reduced value, 0 with reduction "none".
+_ARGS = (
+    "Tensor mu, Tensor scale, Tensor? eps, Tensor? rng, Tensor? sample_id, int stream, "
+    "bool logstd, bool mean_dims, int reduction, int hinge, float margin"
+)
+
+
+def _accumulator(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def _noise(mu, eps, rng, sample_id, stream):
+    """eps as given or drawn, None where no sample is wanted."""
+    if eps is not None or rng is None:
+        return eps
+    return _philox.normal(rng, sample_id, mu.shape[0], mu.shape[1], stream)
+
+
+@define(f"reparam_kl({_ARGS}) -> (Tensor z, Tensor rows, Tensor loss)")
+def _reference(mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduction, hinge, margin):
+    """[B, Z], [B, Z] -> z [B, Z] (or [0]), rows [B], loss []."""
+    acc = _accumulator(mu.dtype)
+    m, lv = mu.to(acc), scale.to(acc) * (2 if logstd else 1)
+    noise = _noise(mu, eps, rng, sample_id, stream)
+    z = mu.new_empty(0) if noise is None else (m + (0.5 * lv).exp() * noise.to(acc)).to(mu.dtype)
+    kl = 0.5 * (m.square() + lv.exp() - 1 - lv)
+    kl = kl.mean(1) if mean_dims else kl.sum(1)
+    rows = (margin - kl).relu() if hinge == _SAMPLE else kl
+    loss = {"none": rows.new_zeros(()), "mean": rows.mean(), "sum": rows.sum()}[REDUCTIONS[reduction]]
+    return z, rows, (margin - loss).relu() if hinge == _BATCH else loss
+
+
+@define(
+    f"reparam_kl_backward(Tensor? grad_z, Tensor? grad_rows, Tensor? grad_loss, Tensor rows, Tensor loss, {_ARGS})"
+    " -> (Tensor, Tensor)"
+)
+def _reference_backward(
+    grad_z, grad_rows, grad_loss, rows, loss, mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduction, hinge, margin
+):  # -> [B, Z], [B, Z]
+    acc = _accumulator(mu.dtype)
+    m, sigma = mu.to(acc), (scale.to(acc) * (1 if logstd else 0.5)).exp()
+    # c: derivative by the KL of each row.  The hinge passes where it is above 0 (and NaN), as relu does.
+    c = torch.zeros_like(rows)
+    if grad_loss is not None and REDUCTIONS[reduction] != "none":
+        g = grad_loss / max(len(rows), 1) if REDUCTIONS[reduction] == "mean" else grad_loss
+        c = c + (torch.where(loss <= 0, 0, -g) if hinge == _BATCH else g)
+    if grad_rows is not None:
+        c = c + grad_rows
+    if hinge == _SAMPLE:
+        c = torch.where(rows <= 0, 0, -c)
+    if mean_dims:
+        c = c / max(mu.shape[1], 1)
+    d_mu, d_sigma = c[:, None] * m, c[:, None] * (sigma.square() - 1)  # d_sigma: by log sigma
+    if grad_z is not None:
+        noise = _noise(mu, eps, rng, sample_id, stream)
+        d_mu, d_sigma = d_mu + grad_z, d_sigma + grad_z * sigma * noise.to(acc)
+    return d_mu.to(mu.dtype), (d_sigma if logstd else 0.5 * d_sigma).to(mu.dtype)
+
+
+@fake("reparam_kl")
+def _(mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduction, hinge, margin):
+    acc = _accumulator(mu.dtype)
+    z = mu.new_empty(0) if eps is None and rng is None else mu.new_empty(mu.shape)
+    return z, mu.new_empty(mu.shape[0], dtype=acc), mu.new_empty((), dtype=acc)
+
+
+@fake("reparam_kl_backward")
+def _(grad_z, grad_rows, grad_loss, rows, loss, mu, *_):
+    return mu.new_empty(mu.shape), mu.new_empty(mu.shape)
+
+
+def _save(ctx, inputs, outputs):
+    mu, scale, eps, rng, sample_id, *ctx.options = inputs
+    ctx.save_for_backward(*outputs[1:], mu, scale, eps, rng, sample_id)
+
+
+def _backward(ctx, grad_z, grad_rows, grad_loss):
+    if ctx.saved_tensors[4] is None and ctx.saved_tensors[5] is None:
+        grad_z = None  # no sample was drawn: z is empty
+    d_mu, d_scale = torch.ops.bigan.reparam_kl_backward.default(grad_z, grad_rows, grad_loss, *ctx.saved_tensors, *ctx.options)
+    return d_mu, d_scale, *[None] * 9
+
+
+differentiable("reparam_kl", _save, _backward)
+differentiable_by_reference("reparam_kl_backward")
+
+
+def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, margin, hinge):
+    """Check, flatten [B, ...] to [B, Z], call; returns z and what `reduction` asks for."""
+    _checks.floating(op, "mu", mu)
+    name = "logstd" if logstd else "logvar"
+    if torch.is_autocast_enabled(mu.device.type) and isinstance(scale, Tensor) and mu.dtype != scale.dtype:
+        wide = torch.promote_types(mu.dtype, scale.dtype)  # under autocast the two heads may come in different types
+        mu, scale, eps = mu.to(wide), scale.to(wide), None if eps is None else eps.to(wide)
+    if mu.ndim < 2:
+        _checks.fail(op, "mu", "be [B, Z] (or [B, ...])", mu)
+    _checks.same(op, name, scale, "mu", mu)
+    if eps is not None:
+        _checks.same(op, "eps", eps, "mu", mu)
+        if eps.requires_grad:
+            raise ValueError(f"{op}: eps must not require a gradient (it is noise), detach it")
+        if rng is not None:
+            raise ValueError(f"{op}: give eps or rng, not both")
+    if rng is not None:
+        _checks.rng(op, rng, mu.device)
+        _checks.stream(op, stream)
+    if sample_id is not None:
+        if rng is None:
+            raise ValueError(f"{op}: sample_id needs rng: it numbers the samples whose noise is drawn from it")
+        _checks.sample_id(op, sample_id, mu.shape[0], mu.device)
+    mean_dims = _checks.choice(op, "dims", dims, ("sum", "mean")) == 1
+    code = _checks.choice(op, "reduction", reduction, REDUCTIONS)
+    mode = _OFF
+    if margin is not None:
+        if not 0 <= margin < float("inf"):
+            _checks.fail(op, "margin", "be a finite number, 0 or more", margin)
+        mode = _checks.choice(op, "hinge", hinge, HINGES[1:]) + 1
+        if mode == _BATCH and reduction != "mean":
+            _checks.fail(op, "reduction", "be 'mean' with hinge='batch', which is on the batch mean", reduction)
+    shape = mu.shape
+    if len(shape) > 2:
+        mu, scale = mu.flatten(1), scale.flatten(1)
+        eps = None if eps is None else eps.flatten(1)
+    z, rows, loss = torch.ops.bigan.reparam_kl(
+        mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, code, mode, 0.0 if margin is None else margin
+    )
+    return z if len(shape) == 2 else z.view(shape), rows if reduction == "none" else loss
+
+
+def reparam_kl(
+    mu: Tensor,
+    logvar: Tensor,
+    eps: Tensor | None = None,
+    *,
+    rng: Tensor | None = None,
+    stream: int = 0,
+    sample_id: Tensor | None = None,
+    logstd: bool = False,
+    dims: str = "sum",
+    reduction: str = "none",
+    margin: float | None = None,
+    hinge: str = "batch",
+) -> tuple[Tensor, Tensor]:
+    """A sample z = mu + sigma * eps and KL(N(mu, sigma^2) || N(0, I)), from one read of mu and logvar.
+
+    mu, logvar: [B, Z] (or [B, ...]: all but the first dimension are latent) float64, float32, float16 or
+    bfloat16; rows may be strided, as `chunk(2, dim=1)` leaves them.  logvar is log sigma^2, or log sigma
+    with logstd=True.
+    eps: noise like mu.  Without it the noise is drawn inside the kernel and drawn again in backward, never
+    stored: from rng = (seed, step), int64 [2], with `stream` and `sample_id` as in `philox_normal`; without
+    rng the seed comes from torch's default generator, so `torch.manual_seed` governs.
+    dims: "sum" or "mean" over the latent dimensions.
+    reduction: "none" -> [B], "mean" or "sum" over the batch -> scalar.
+    margin: m >= 0 returns the hinge instead of the KL: hinge="batch" gives [m - mean_b KL_b]+ (the authors'
+    code; needs reduction="mean"), hinge="sample" gives [m - KL_b]+ of each sample.
+
+    Returns (z, kl): z like mu; kl in nats, float32 (float64 for float64), accumulated in that type.
+    Raises ValueError naming the argument.  Differentiable any number of times by mu and logvar.
+    """
+    if eps is None and rng is None and isinstance(mu, Tensor):
+        rng = torch.randint(-(2**63), 2**63 - 1, (2,), dtype=torch.int64, device=mu.device)
+    return _call("reparam_kl", mu, logvar, eps, rng, sample_id, stream, logstd, dims, reduction, margin, hinge)
+
+
+def gaussian_kl(
+    mu: Tensor,
+    logvar: Tensor,
+    *,
+    logstd: bool = False,
+    dims: str = "sum",
+    reduction: str = "none",
+    margin: float | None = None,
+    hinge: str = "batch",
+) -> Tensor:
+    """KL(N(mu, sigma^2) || N(0, I)), or its hinge, without drawing a sample: `reparam_kl`'s second result."""
+    return _call("gaussian_kl", mu, logvar, None, None, None, 0, logstd, dims, reduction, margin, hinge)[1]

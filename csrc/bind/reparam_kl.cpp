@@ -1,0 +1,102 @@
+#include "reparam_kl.h"
+
+#include "bind.h"
+
+namespace bigan {
+namespace {
+
+struct Held {  // copies that must outlive the launch
+  Tensor mu, scale, eps, grad_z;
+};
+
+ReparamKlArgs common_args(const char* op, const Tensor& mu, const Tensor& scale, const MaybeTensor& eps, const MaybeTensor& rng,
+                          const MaybeTensor& sample_id, int64_t stream, bool logstd, bool mean_dims, int64_t reduction,
+                          int64_t hinge, double margin, Held& held) {
+  ReparamKlArgs a{};
+  a.dtype = float_dtype(op, "mu", mu);
+  STD_TORCH_CHECK(mu.dim() == 2, op, ": mu must be [B, Z], got ", shape(mu));
+  check_like(op, logstd ? "logstd" : "logvar", scale, "mu", mu);
+  STD_TORCH_CHECK(0 <= reduction && reduction <= 2 && 0 <= hinge && hinge <= 2, op, ": reduction and hinge must be 0, 1 or 2, got ",
+                  reduction, " and ", hinge);
+  a.batch = mu.size(0);
+  a.dim = mu.size(1);
+  a.mu = rows(mu, held.mu);
+  a.scale = rows(scale, held.scale);
+  if (eps) {
+    check_like(op, "eps", *eps, "mu", mu);
+    a.eps = rows(*eps, held.eps);
+  }
+  a.rng = int64_data(op, "rng", rng, 2, mu);
+  a.sample_id = int64_data(op, "sample_id", sample_id, a.batch, mu);
+  a.stream = stream;
+  a.logstd = logstd;
+  a.mean_dims = mean_dims;
+  a.reduction = static_cast<Reduction>(reduction);
+  a.hinge = static_cast<Hinge>(hinge);
+  a.margin = margin;
+  return a;
+}
+
+std::tuple<Tensor, Tensor, Tensor> reparam_kl(const Tensor& mu, const Tensor& scale, const MaybeTensor& eps,
+                                              const MaybeTensor& rng, const MaybeTensor& sample_id, int64_t stream, bool logstd,
+                                              bool mean_dims, int64_t reduction, int64_t hinge, double margin) {
+  Held held;
+  ReparamKlArgs a =
+      common_args("reparam_kl", mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduction, hinge, margin, held);
+  const Dtype acc = accumulator(a.dtype);
+  const bool sample = eps || rng;
+  Tensor z = sample ? empty<2>({a.batch, a.dim}, a.dtype, mu) : empty<1>({0}, a.dtype, mu);
+  Tensor row_values = empty<1>({a.batch}, acc, mu), loss = empty<0>({}, acc, mu);
+  a.z = sample ? z.data_ptr() : nullptr;
+  a.rows = row_values.data_ptr();
+  a.loss = loss.data_ptr();
+#if BIGAN_CUDA
+  Tensor ticket;  // where blocks count themselves, so that the last one adds up the rows
+  if (a.reduction != Reduction::kNone) {
+    ticket = empty<1>({1}, Dtype::kFloat, mu);
+    a.ticket = static_cast<uint32_t*>(ticket.data_ptr());
+  }
+#endif
+  BIGAN_LAUNCH(reparam_kl, a, mu);
+  return {z, row_values, loss};
+}
+
+std::tuple<Tensor, Tensor> reparam_kl_backward(const MaybeTensor& grad_z, const MaybeTensor& grad_rows, const MaybeTensor& grad_loss,
+                                               const Tensor& row_values, const Tensor& loss, const Tensor& mu, const Tensor& scale,
+                                               const MaybeTensor& eps, const MaybeTensor& rng, const MaybeTensor& sample_id,
+                                               int64_t stream, bool logstd, bool mean_dims, int64_t reduction, int64_t hinge,
+                                               double margin) {
+  const char* op = "reparam_kl_backward";
+  Held held;
+  ReparamKlArgs a = common_args(op, mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduction, hinge, margin, held);
+  const Dtype acc = accumulator(a.dtype);
+  const auto scalars = [&](const char* name, const Tensor& t, int64_t count) {
+    STD_TORCH_CHECK(static_cast<Dtype>(t.scalar_type()) == acc && t.numel() == count && same_device(t, mu), op, ": ", name,
+                    " must have ", count, " elements of the type sums are kept in, got ", shape(t));
+    return torch::stable::contiguous(t);
+  };
+  const Tensor rows_c = scalars("rows", row_values, a.batch), loss_c = scalars("loss", loss, 1);
+  a.rows = rows_c.data_ptr();
+  a.loss = loss_c.data_ptr();
+  if (grad_z) {
+    STD_TORCH_CHECK(eps || rng, op, ": grad_z needs eps or rng");
+    check_like(op, "grad_z", *grad_z, "mu", mu);
+    a.grad_z = rows(*grad_z, held.grad_z);
+  }
+  MaybeTensor grad_rows_c, grad_loss_c;
+  if (grad_rows) a.grad_rows = grad_rows_c.emplace(scalars("grad_rows", *grad_rows, a.batch)).data_ptr();
+  if (grad_loss) a.grad_loss = grad_loss_c.emplace(scalars("grad_loss", *grad_loss, 1)).data_ptr();
+  Tensor grad_mu = empty<2>({a.batch, a.dim}, a.dtype, mu), grad_scale = empty<2>({a.batch, a.dim}, a.dtype, mu);
+  a.grad_mu = grad_mu.data_ptr();
+  a.grad_scale = grad_scale.data_ptr();
+  if (a.batch * a.dim > 0) BIGAN_LAUNCH(reparam_kl_backward, a, mu);
+  return {grad_mu, grad_scale};
+}
+
+}  // namespace
+}  // namespace bigan
+
+STABLE_TORCH_LIBRARY_IMPL(BIGAN_NAMESPACE, BIGAN_KEY, m) {
+  m.impl("reparam_kl", TORCH_BOX(&bigan::reparam_kl));
+  m.impl("reparam_kl_backward", TORCH_BOX(&bigan::reparam_kl_backward));
+}
