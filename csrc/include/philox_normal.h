@@ -1,7 +1,7 @@
 // Standard normal noise from a counter: Philox words turned by Box-Muller.
 #pragma once
 
-#include "math.h"
+#include "elementary.h"
 #include "philox.h"
 
 namespace bigan {

@@ -2,7 +2,7 @@
 // gradients; IntroVAE's hinge (Huang et al. 2018, eq. 5).  bigan/ops/reparam_kl.py is the meaning of every argument.
 #pragma once
 
-#include "math.h"
+#include "elementary.h"
 #include "philox.h"
 
 namespace bigan {
