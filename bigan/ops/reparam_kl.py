@@ -97,14 +97,15 @@ def _save(ctx, inputs, outputs):
 
 
 def _backward(ctx, grad_z, grad_rows, grad_loss):
-    if ctx.saved_tensors[4] is None and ctx.saved_tensors[5] is None:
+    rows, loss, mu, scale, eps, rng, sample_id = ctx.saved_tensors
+    if eps is None and rng is None:
         grad_z = None  # no sample was drawn: z is empty
-    d_mu, d_scale = torch.ops.bigan.reparam_kl_backward.default(grad_z, grad_rows, grad_loss, *ctx.saved_tensors, *ctx.options)
-    return d_mu, d_scale, *[None] * 9
+    grads = _gradient(grad_z, grad_rows, grad_loss, rows, loss, mu, scale, eps, rng, sample_id, *ctx.options)
+    return *grads, None, None, None, None, None, None, None, None, None
 
 
-differentiable("reparam_kl", _save, _backward)
-differentiable_by_reference("reparam_kl_backward")
+_gradient = differentiable_by_reference("reparam_kl_backward")
+_forward = differentiable("reparam_kl", _save, _backward)
 
 
 def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, margin, hinge):
@@ -143,7 +144,7 @@ def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, m
     if len(shape) > 2:
         mu, scale = mu.flatten(1), scale.flatten(1)
         eps = None if eps is None else eps.flatten(1)
-    z, rows, loss = torch.ops.bigan.reparam_kl(
+    z, rows, loss = _forward(
         mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, code, mode, 0.0 if margin is None else margin
     )
     return z if len(shape) == 2 else z.view(shape), rows if reduction == "none" else loss
