@@ -1,5 +1,6 @@
-"""The part of the packaging that pyproject.toml cannot say: kernels/ as bigan.kernels, and the native libraries."""
+"""What pyproject.toml cannot say of the packaging: kernels/ as bigan.kernels, and the native libraries."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from setuptools.command.build import build
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "build_backend"))
 
-from bigan_build import native  # noqa: E402
+from bigan_build import native, tools  # noqa: E402
 
 
 class NativeDistribution(Distribution):
@@ -25,9 +26,15 @@ class NativeDistribution(Distribution):
 class Build(build):
     sub_commands = [*build.sub_commands, ("build_native", None)]
 
+    def run(self) -> None:
+        shutil.rmtree(
+            Path(self.build_lib, "bigan"), ignore_errors=True
+        )  # a module deleted since must not be packaged
+        super().run()
+
 
 class BuildNative(Command):
-    """Puts bigan/lib (libraries and build_info.json) beside the Python files, or into the source when editable."""
+    """Puts bigan/lib (libraries, build_info.json) beside the Python files; into the source if editable."""
 
     description = "build the native libraries with CMake"
     user_options = []
@@ -41,7 +48,10 @@ class BuildNative(Command):
 
     def run(self) -> None:
         package = ROOT / "bigan" if self.editable_mode else Path(self.build_lib, "bigan")
-        self.distribution.native = tuple(native.build(ROOT, package, ROOT / "build"))
+        try:
+            self.distribution.native = tuple(native.build(ROOT, package, ROOT / "build"))
+        except tools.BuildError as error:  # a build that was asked for by name and cannot be had
+            raise SystemExit(f"bigan: {error}") from None
 
     def get_source_files(self) -> list[str]:
         return []  # MANIFEST.in lists them

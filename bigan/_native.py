@@ -19,12 +19,13 @@ _loaded = False
 
 @functools.cache
 def build_info() -> dict:
-    """What the installation wrote down: torch, compiler, flags, archs, and for "cpu" and "cuda" None or why not built."""
+    """What the installation wrote down; under "cpu" and "cuda" None where built, else why not."""
     try:
-        return json.loads((_FOLDER / "build_info.json").read_text())
+        info = json.loads((_FOLDER / "build_info.json").read_text())
+        return info | {device: info[device] for device in _DEVICES}
     except FileNotFoundError:
         reason = "bigan was not installed: this is a bare source tree (pip install -e .)"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         reason = f"{_FOLDER / 'build_info.json'} cannot be read ({error}): reinstall bigan"
     return dict.fromkeys(_DEVICES, reason)
 
@@ -48,14 +49,18 @@ def compiler() -> str:
     info = build_info()
     if "compiler" not in info:
         return f"none: {info['cpu']}"
-    cuda = f", nvcc {info['cuda_version']} for {info['cuda_archs'].replace(';', ' ')}" if info["cuda"] is None else ""
+    cuda = (
+        f", nvcc {info['cuda_version']} for {info['cuda_archs'].replace(';', ' ')}"
+        if info["cuda"] is None
+        else ""
+    )
     return f"{info['compiler']}{cuda}; torch {info['torch']}, stable ABI {info['torch_target']}"
 
 
 def _misfit(device: str) -> str | None:
     """Why the library for `device` must not even be tried, or None."""
     info = build_info()
-    if info.get(device) is not None:
+    if info[device] is not None:
         return f"not built: {info[device]}"
     if not _library(device).is_file():
         return f"{_library(device)} is missing: reinstall bigan"
@@ -65,8 +70,9 @@ def _misfit(device: str) -> str | None:
     if device == "cuda":
         if not torch.version.cuda:
             return f"this torch ({torch.__version__}) has no CUDA"
-        if _version(info["cuda_version"])[0] != _version(torch.version.cuda)[0]:
-            return f"built with CUDA {info['cuda_version']}, this torch has {torch.version.cuda}: reinstall bigan"
+        built, here = info["cuda_version"], torch.version.cuda
+        if _version(built)[0] != _version(here)[0]:
+            return f"built with CUDA {built}, this torch has {here}: reinstall bigan"
     return None
 
 
@@ -74,7 +80,7 @@ def _load(device: str) -> str | None:
     try:
         torch.ops.load_library(str(_library(device)))
     except OSError as error:  # what dlopen says: a missing symbol or library
-        return f"cannot be loaded ({error}): reinstall bigan"
+        return f"cannot be loaded ({error.__cause__ or error}): reinstall bigan"
     except Exception as error:  # e.g. a kernel that this torch refuses to register
         return f"cannot be attached ({type(error).__name__}: {error})"
     return None

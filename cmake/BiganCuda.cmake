@@ -1,6 +1,7 @@
 # Decides whether the CUDA library is built, by which nvcc and for which GPUs.
 #
-# in:  BIGAN_CUDA, BIGAN_TORCH_DIR, BIGAN_TORCH_CUDA; environment CUDACXX, CUDA_HOME, TORCH_CUDA_ARCH_LIST
+# in:  BIGAN_CUDA, BIGAN_TORCH_DIR, BIGAN_TORCH_VERSION, BIGAN_TORCH_CUDA
+#      environment: CUDACXX, CUDA_HOME, TORCH_CUDA_ARCH_LIST
 # out: BIGAN_CUDA_REASON   empty where CUDA is enabled, else one line
 #      BIGAN_CUDA_VERSION  nvcc's
 #      BIGAN_CUDA_ARCHS    in torch's notation, as "8.0;9.0+PTX"
@@ -47,9 +48,11 @@ function(bigan_find_nvcc out_nvcc out_version out_reason)
   endforeach()
 endfunction()
 
-# TORCH_CUDA_ARCH_LIST if set (taken as it is), else the GPUs of this machine, else the default list; each of the
-# last two without what this nvcc cannot make, and with PTX of the highest.
-function(bigan_choose_archs nvcc out)
+# TORCH_CUDA_ARCH_LIST if set, else the GPUs of this machine, else the default list.  What this nvcc cannot make is a
+# reason in the first and left out of the other two, which get PTX of the highest.
+function(bigan_choose_archs nvcc out out_reason)
+  set(${out_reason} "" PARENT_SCOPE)
+  execute_process(COMMAND "${nvcc}" --list-gpu-arch OUTPUT_VARIABLE made ERROR_QUIET)
   if(NOT "$ENV{TORCH_CUDA_ARCH_LIST}" STREQUAL "")
     string(REGEX REPLACE "[ ,;]+" ";" archs "$ENV{TORCH_CUDA_ARCH_LIST}")
     foreach(name_of "Ampere=8.0;8.6+PTX" "Ada=8.9+PTX" "Hopper=9.0+PTX" "Blackwell=10.0;12.0+PTX" "Turing=7.5+PTX" "Volta=7.0+PTX")
@@ -59,9 +62,15 @@ function(bigan_choose_archs nvcc out)
     string(REGEX REPLACE "[A-Z][a-z]+=" "" archs "${archs}")
     list(REMOVE_DUPLICATES archs)
     set(${out} "${archs}" PARENT_SCOPE)
+    foreach(arch IN LISTS archs)
+      if(NOT arch MATCHES "^([0-9]+)\\.([0-9])[a-z]?(\\+PTX)?$")
+        set(${out_reason} "TORCH_CUDA_ARCH_LIST: '${arch}' is not understood, expected as '8.0;9.0+PTX'" PARENT_SCOPE)
+      elseif(NOT made MATCHES "compute_${CMAKE_MATCH_1}${CMAKE_MATCH_2}[\r\n]")
+        set(${out_reason} "TORCH_CUDA_ARCH_LIST asks for ${arch}, which this nvcc (${nvcc}) does not make" PARENT_SCOPE)
+      endif()
+    endforeach()
     return()
   endif()
-  execute_process(COMMAND "${nvcc}" --list-gpu-arch OUTPUT_VARIABLE made ERROR_QUIET)
   execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
     OUTPUT_VARIABLE gpus ERROR_QUIET RESULT_VARIABLE failed)
   string(REGEX MATCHALL "[0-9]+\\.[0-9]" gpus "${gpus}")
@@ -83,6 +92,10 @@ function(bigan_choose_archs nvcc out)
       break()
     endif()
   endforeach()
+  if(NOT archs)
+    set(${out_reason} "nvcc (${nvcc}) makes none of ${default}: set TORCH_CUDA_ARCH_LIST" PARENT_SCOPE)
+    return()
+  endif()
   list(TRANSFORM archs APPEND "+PTX" AT -1)
   set(${out} "${archs}" PARENT_SCOPE)
 endfunction()
@@ -100,11 +113,8 @@ set(BIGAN_CUDA_VERSION "")
 if(BIGAN_CUDA)
   bigan_find_nvcc(nvcc BIGAN_CUDA_VERSION BIGAN_CUDA_REASON)
   if(BIGAN_CUDA_REASON STREQUAL "")
-    bigan_choose_archs("${nvcc}" BIGAN_CUDA_ARCHS)
+    bigan_choose_archs("${nvcc}" BIGAN_CUDA_ARCHS BIGAN_CUDA_REASON)
     bigan_cmake_archs("${BIGAN_CUDA_ARCHS}" CMAKE_CUDA_ARCHITECTURES)
-    if(NOT CMAKE_CUDA_ARCHITECTURES MATCHES "^([0-9]+[a-z]?(-real)?(;|$))+$")
-      set(BIGAN_CUDA_REASON "TORCH_CUDA_ARCH_LIST='$ENV{TORCH_CUDA_ARCH_LIST}' is not understood: expected as '8.0;9.0+PTX'")
-    endif()
   endif()
   if(BIGAN_CUDA_REASON STREQUAL "" AND NOT DEFINED CMAKE_CUDA_COMPILER)
     # In a trial project first: a toolkit that cannot compile must not end the build of the CPU library.

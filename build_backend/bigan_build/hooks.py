@@ -1,7 +1,7 @@
 """PEP 517/660 hooks: setuptools' own, plus what the native build of *this* machine needs.
 
-torch is not among the static build requirements: a build under isolation would then fetch a second torch, perhaps of
-another kind.  It is asked for only where none is installed and a compiler could make use of it.
+torch is not among the static build requirements: a build under isolation would then fetch a second torch,
+perhaps of another kind.  It is asked for only where none is installed and a compiler could make use of it.
 """
 
 import os
@@ -32,8 +32,15 @@ get_requires_for_build_sdist = build_meta.get_requires_for_build_sdist
 
 
 def get_requires_for_build_wheel(config_settings=None) -> list[str]:
-    return build_meta.get_requires_for_build_wheel(config_settings) + tools.missing_requirements(os.environ)
+    return build_meta.get_requires_for_build_wheel(config_settings) + _missing()
 
 
 def get_requires_for_build_editable(config_settings=None) -> list[str]:
-    return build_meta.get_requires_for_build_editable(config_settings) + tools.missing_requirements(os.environ)
+    return build_meta.get_requires_for_build_editable(config_settings) + _missing()
+
+
+def _missing() -> list[str]:
+    try:
+        return tools.missing_requirements(os.environ)
+    except tools.BuildError as error:
+        raise SystemExit(f"bigan: {error}") from None

@@ -1,8 +1,10 @@
-"""Builds the native libraries through CMakeLists.txt, and writes down what was built, with what, or why not."""
+"""Builds the native libraries through CMakeLists.txt, and writes down what was built, or why not."""
 
 import hashlib
+import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,10 +16,10 @@ LIBRARIES = ("cpu", "cuda")
 
 
 def build(source: Path, package: Path, scratch: Path) -> list[str]:
-    """Fill `package`/lib with the libraries that this machine can build, and build_info.json; return their names.
+    """Fill `package`/lib with what this machine can build, and build_info.json; return the libraries' names.
 
     source: the folder of CMakeLists.txt.  scratch: where object files may stay for the next build.
-    In mode auto a failure leaves a reason behind and a slower package; in mode cpu or cuda it raises BuildError.
+    In mode auto a failure leaves a reason and a slower package; in mode cpu or cuda it raises BuildError.
     """
     wanted = mode(os.environ)
     lib = package / "lib"
@@ -44,8 +46,10 @@ def summary(info: dict) -> list[str]:
     built = [name for name in LIBRARIES if info[name] is None]
     lines = []
     if built:
-        with_cuda = f", CUDA {info['cuda_version']} for {info['cuda_archs']}" if "cuda" in built else ""
-        lines.append(f"bigan: built {' and '.join(built)} kernels (torch {info['torch']}, {info['compiler']}{with_cuda})")
+        made = f"torch {info['torch']}, {info['compiler']}"
+        if "cuda" in built:
+            made += f", CUDA {info['cuda_version']} for {info['cuda_archs']}"
+        lines.append(f"bigan: built {' and '.join(built)} kernels ({made})")
     if info["cpu"] is not None:
         lines.append(f"bigan: no native kernels, pure Python: {info['cpu']}")
     elif info["cuda"] is not None:
@@ -114,7 +118,9 @@ def _build_one(cmake: str, folder: Path, name: str, lib: Path) -> str | None:
     target = ["--build", str(folder), "--target", f"bigan_{name}", "--parallel", str(jobs())]
     if failed := _run([cmake, *target]):
         return f"its build failed: {failed}"
-    failed = _run([cmake, "--install", str(folder), "--component", name, "--prefix", str(lib.parent.resolve())])
+    failed = _run(
+        [cmake, "--install", str(folder), "--component", name, "--prefix", str(lib.parent.resolve())]
+    )
     return f"its install failed: {failed}" if failed else None
 
 
@@ -132,7 +138,9 @@ def _object_folder(scratch: Path, cmake: str) -> Path:
 def _run(command: list[str]) -> str | None:
     """Run, with the output passed on; None, or the line of it that says best what went wrong."""
     print("+", " ".join(command), flush=True)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
     lines = []
     assert process.stdout
     for line in process.stdout:
@@ -140,8 +148,19 @@ def _run(command: list[str]) -> str | None:
         lines.append(line.strip())
     if process.wait() == 0:
         return None
-    at = next((i for i, line in enumerate(lines) if "error" in line.lower() or "failed" in line.lower()), None)
-    if at is None:
-        return lines[-1] if lines else f"exit status {process.returncode}"
-    follow = lines[at + 1 : at + 6] if lines[at].startswith("CMake Error") else []  # CMake says it below the place
-    return " ".join([lines[at], *follow]).strip()[:300]
+    return _complaint(lines) or f"exit status {process.returncode}"
+
+
+def _complaint(lines: list[str]) -> str:
+    """The first error of a build log, in one line."""
+    for i, line in enumerate(lines):
+        if line.startswith("CMake Error"):  # CMake says it below the place, up to an empty line
+            said = list(
+                itertools.takewhile(
+                    lambda s: s and s != "Call Stack (most recent call first):", lines[i + 1 :]
+                )
+            )
+            return " ".join(said or [line])[:300]
+        if re.search(r"\berror\b", line, re.I):
+            return line[:300]
+    return lines[-1][:300] if lines else ""

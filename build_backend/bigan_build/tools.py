@@ -29,7 +29,7 @@ class Torch:
 
 
 def mode(env: Mapping[str, str]) -> str:
-    """BIGAN_BUILD: auto (build what can be built), off, cpu, cuda (the last two fail where they cannot be honoured)."""
+    """BIGAN_BUILD: auto (what can be built), off, cpu or cuda (these two fail if they cannot be honoured)."""
     value = env.get("BIGAN_BUILD", "").lower() or "auto"
     if value not in MODES:
         raise BuildError(f"BIGAN_BUILD={value!r}: expected one of {', '.join(MODES)}")
@@ -42,13 +42,15 @@ def version_tuple(text: str) -> tuple[int, ...]:
 
 
 def _site_packages(env: Mapping[str, str]) -> Iterator[Path]:
-    if named := env.get("BIGAN_TORCH"):  # a site-packages folder, the folder torch in it, or a virtual environment
+    if named := env.get(
+        "BIGAN_TORCH"
+    ):  # a site-packages folder, the folder torch in it, or a virtual environment
         path = Path(named).expanduser()
         yield from (path, path.parent, *path.glob("lib*/python3*/site-packages"))
         return
     yield from (Path(entry) for entry in sys.path if entry)
-    # Under pip's build isolation sys.path is the temporary environment, but the interpreter is the one that pip
-    # installs for, and sysconfig still names its real folders.
+    # Under pip's build isolation sys.path is the temporary environment, but the interpreter is the one that
+    # pip installs for, and sysconfig still names its real folders.
     base = {"base": sys.base_prefix, "platbase": sys.base_prefix}
     yield from (Path(sysconfig.get_path(key)) for key in ("purelib", "platlib"))
     if _sees_base(Path(sys.prefix, "pyvenv.cfg")):
@@ -59,17 +61,23 @@ def _site_packages(env: Mapping[str, str]) -> Iterator[Path]:
 
 def _sees_base(config: Path) -> bool:
     """Whether packages outside the virtual environment count: there is none, or it was made to see them."""
-    return not config.is_file() or bool(re.search(r"(?im)^include-system-site-packages\s*=\s*true", config.read_text()))
+    return not config.is_file() or bool(
+        re.search(r"(?im)^include-system-site-packages\s*=\s*true", config.read_text())
+    )
 
 
 def find_torch(env: Mapping[str, str] = os.environ) -> tuple[Torch | None, str]:
     """The first installed torch that is new enough, or None and the reason."""
-    reason = f"no torch under BIGAN_TORCH={env['BIGAN_TORCH']}" if env.get("BIGAN_TORCH") else "no torch found"
+    reason = (
+        f"no torch under BIGAN_TORCH={env['BIGAN_TORCH']}" if env.get("BIGAN_TORCH") else "no torch found"
+    )
     for folder in _site_packages(env):
         version_file = folder / "torch" / "version.py"
         if not (version_file.is_file() and (folder / "torch" / "include" / "torch" / "headeronly").is_dir()):
             if version_file.is_file():
-                reason = f"the torch in {folder} is older than {'.'.join(map(str, MIN_TORCH))} or has no headers"
+                reason = (
+                    f"the torch in {folder} is older than {'.'.join(map(str, MIN_TORCH))} or has no headers"
+                )
             continue
         text = version_file.read_text()
         found = re.search(r"^__version__ *= *['\"]([^'\"]+)", text, re.M)
@@ -84,7 +92,7 @@ def find_torch(env: Mapping[str, str] = os.environ) -> tuple[Torch | None, str]:
 def find_tool(name: str, least: tuple[int, ...], env: Mapping[str, str] = os.environ) -> str | None:
     """The first `name` on PATH that really runs here and is new enough.
 
-    A console script of the target environment does not: under build isolation its own package is out of sight.
+    A console script of the target environment does not: under isolation its own package is out of sight.
     """
     for folder in env.get("PATH", os.defpath).split(os.pathsep):
         if not (tool := shutil.which(name, path=folder)):
