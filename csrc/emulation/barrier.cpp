@@ -28,8 +28,8 @@ int block_sync(Site site, int predicate) {
   Thread& self = *m.self;
   self.site = site;
   if (m.alive != m.thread_count) {
-    fail("__syncthreads() after %u of %u threads of the block have exited: %s", m.thread_count - m.alive,
-         m.thread_count, where(self).c_str());
+    fail("__syncthreads() after %u of %u threads of the block have exited: %s", m.thread_count - m.alive, m.thread_count,
+         where(self).c_str());
     abandon_thread();
   }
   for (unsigned i = 0; m.arrived && i < m.thread_count; ++i) {

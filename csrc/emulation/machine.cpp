@@ -34,9 +34,9 @@ std::string where(const Thread& t) {
 }
 
 const char* name_of(Op op) {
-  constexpr const char* names[] = {"__syncwarp",       "__shfl_sync",       "__shfl_up_sync",    "__shfl_down_sync",
-                                   "__shfl_xor_sync",  "vote",              "__match_any_sync",  "__reduce_add_sync",
-                                   "__reduce_min_sync", "__reduce_max_sync"};
+  constexpr const char* names[] = {
+      "__syncwarp", "__shfl_sync",      "__shfl_up_sync",    "__shfl_down_sync",  "__shfl_xor_sync",
+      "vote",       "__match_any_sync", "__reduce_add_sync", "__reduce_min_sync", "__reduce_max_sync"};
   return names[static_cast<int>(op)];
 }
 

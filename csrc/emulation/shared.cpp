@@ -41,8 +41,8 @@ void* shared_array(const void* key, std::size_t bytes, const char* name) {
     if (m.arrays[i].memory != m.dynamic) total += m.arrays[i].bytes;
   }
   if (m.array_count == kArrays || total > kStaticSharedLimit) {
-    fail("shared array '%s': %u arrays of %zu bytes together, at most %u and %zu", name, m.array_count + 1, total,
-         kArrays, kStaticSharedLimit);
+    fail("shared array '%s': %u arrays of %zu bytes together, at most %u and %zu", name, m.array_count + 1, total, kArrays,
+         kStaticSharedLimit);
     abandon_thread();
   }
   return add(key, bytes, name).memory;
@@ -50,8 +50,7 @@ void* shared_array(const void* key, std::size_t bytes, const char* name) {
 
 void* dynamic_shared() {
   Machine& m = machine;
-  if (!m.dynamic && m.launch->shared_bytes)
-    m.dynamic = add(&m.dynamic, m.launch->shared_bytes, "dynamic").memory;
+  if (!m.dynamic && m.launch->shared_bytes) m.dynamic = add(&m.dynamic, m.launch->shared_bytes, "dynamic").memory;
   return m.dynamic;
 }
 

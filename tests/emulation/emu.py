@@ -1,0 +1,194 @@
+"""The emulated GPU as the tests see it: load the kernels, choose a schedule, watch launches, read the errors."""
+
+import contextlib
+import ctypes as C
+import functools
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import emu_build
+import torch
+
+SCHEDULES = {"forward": (0, 0), "reverse": (1, 0), "random 1": (2, 1), "random 2": (2, 2)}
+VARIANT = os.environ.get("BIGAN_EMULATION", "host")  # "asan" and "tsan": set by scripts/emulation_sanitize.py
+
+
+class _Record(C.Structure):  # LaunchRecord in csrc/emulation/machine.h
+    _fields_ = [
+        ("kernel", C.c_char_p),
+        ("dims", C.c_uint * 6),
+        *((name, C.c_uint64) for name in ("shared", "read", "written")),
+    ]
+
+
+_Words = C.POINTER(C.c_uint64)
+EXECUTOR = C.CFUNCTYPE(  # Executor in csrc/emulation/machine.h
+    C.c_int, C.c_char_p, C.POINTER(C.c_uint), C.c_uint64, C.c_int, C.POINTER(C.c_void_p), _Words, _Words
+)
+
+
+@dataclass(frozen=True)
+class Launch:
+    kernel: str  # mangled, "cudaMemsetAsync" for a memset
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    shared: int  # dynamic shared memory, bytes
+    read: int  # bytes of device memory that the threads asked for, caches not modelled
+    written: int
+
+
+def _source_lines(text: str) -> str:
+    """`[library+0x1234]` -> `[csrc/cuda/x.cu:12]`, innermost inlined function first."""
+
+    def line(match: re.Match) -> str:
+        command = ["addr2line", "-i", "-e", match[1], match[2]]
+        with contextlib.suppress(OSError):
+            lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+            if known := [one.split(" (")[0] for one in lines if not one.startswith("?")]:
+                return f"[{' < '.join(known)}]"
+        return match[0]
+
+    text = re.sub(r"\[(\S+)\+(0x[0-9a-f]+)\]", line, text)
+    # Relative to the repository, whose copy a mutant may be.
+    return re.sub(r"[^\s\[]*?/(csrc|tests/emulation)/(?:include/\.\./)?", r"\1/", text)
+
+
+class Machine:
+    """The machine inside one library of kernels."""
+
+    def __init__(self, library: Path) -> None:
+        self.library = lib = C.CDLL(str(library))
+        lib.emu_error.restype = C.c_char_p
+        lib.emu_launch_count.restype = C.c_uint64
+        lib.emu_launch_record.restype = C.POINTER(_Record)
+        lib.emu_launch_record.argtypes = [C.c_uint64]
+        lib.emu_schedule.argtypes = [C.c_int, C.c_uint64]
+        lib.emu_only_blocks.argtypes = [C.c_uint64, C.c_uint64]
+        lib.emu_arena.argtypes = [C.c_void_p] * 4
+        lib.emu_set_error.argtypes = [C.c_char_p]
+        lib.emu_executor.argtypes = [C.c_void_p]
+        if VARIANT == "host":
+            lib.emu_arena(*_arena_table())
+
+    def error(self) -> str:
+        return _source_lines(self.library.emu_error().decode())
+
+    def clear(self) -> None:
+        self.library.emu_clear_error()
+
+    def check(self) -> None:
+        """Raise what the last launches did wrong; a binding only reports that they failed."""
+        if text := self.error():
+            self.clear()
+            raise RuntimeError(text)
+
+    @contextlib.contextmanager
+    def schedule(self, name: str) -> Iterator[None]:
+        """The order in which threads and blocks run; "random" also switches threads at memory accesses."""
+        self.library.emu_schedule(*SCHEDULES[name])
+        try:
+            yield
+        finally:
+            self.library.emu_schedule(*SCHEDULES["forward"])
+
+    @contextlib.contextmanager
+    def only_blocks(self, first: int, last: int) -> Iterator[None]:
+        """Run these blocks of each grid: tests of huge tensors."""
+        self.library.emu_only_blocks(first, last)
+        try:
+            yield
+        finally:
+            self.library.emu_only_blocks(0, 2**64 - 1)
+
+    @contextlib.contextmanager
+    def executor(self, run: Callable | None) -> Iterator[None]:
+        """Hand launches to run(kernel, grid, block, shared, arguments) -> (bytes read, bytes written)."""
+
+        def call(kernel, dims, shared, count, arguments, sizes, moved):
+            try:
+                values = [C.string_at(arguments[i], sizes[i]) for i in range(count)]
+                moved[0], moved[1] = run(kernel.decode(), tuple(dims[:3]), tuple(dims[3:6]), shared, values)
+            except Exception as e:  # it cannot pass through the C frames
+                self.library.emu_set_error(f"{type(e).__name__}: {e}".encode())
+            return 0
+
+        callback = EXECUTOR(call)
+        self.library.emu_executor(C.cast(callback, C.c_void_p) if run else None)
+        try:
+            yield
+        finally:
+            self.library.emu_executor(None)
+
+    @contextlib.contextmanager
+    def launches(self) -> Iterator[list[Launch]]:
+        """The launches made inside the block, filled in at its end."""
+        found: list[Launch] = []
+        self.library.emu_forget_launches()
+        yield found
+        for i in range(self.library.emu_launch_count()):
+            r = self.library.emu_launch_record(i).contents
+            d = tuple(r.dims)
+            found.append(Launch(r.kernel.decode(), d[:3], d[3:], r.shared, r.read, r.written))
+
+
+@functools.cache
+def _arena() -> C.CDLL:
+    lib = C.CDLL(str(emu_build.arena()))
+    for name in ("arena_base", "arena_bytes", "arena_begins", "arena_ends"):
+        getattr(lib, name).restype = C.c_size_t
+    return lib
+
+
+def _arena_table() -> list[int]:
+    with guarded():  # the first time reserves the address space
+        lib = _arena()
+        return [lib.arena_base(), lib.arena_bytes(), lib.arena_begins(), lib.arena_ends()]
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """Every CPU tensor made inside has its bounds watched (arena.cpp); a sanitizer does that itself."""
+    if VARIANT != "host":
+        yield
+        return
+    if _arena().arena_install():
+        raise MemoryError("128 GiB of address space cannot be reserved")
+    try:
+        yield
+    finally:
+        _arena().arena_uninstall()
+
+
+@functools.cache
+def selfcheck() -> Machine:
+    return Machine(emu_build.selfcheck(VARIANT))
+
+
+_SCHEMAS = []  # keeps the operators declared
+
+
+@functools.cache
+def operators() -> Machine:
+    """Load the kernels of csrc/cuda as the backend "emulated" of bigan's operators on CPU tensors."""
+    from bigan.ops import _registry
+
+    path = emu_build.operators(VARIANT)
+    declared = torch.library.Library("bigan_emulated", "DEF")
+    for name in _registry._REFERENCES:
+        declared.define(str(getattr(torch.ops.bigan, name).default._schema).removeprefix("bigan::"))
+    _SCHEMAS.append(declared)
+    torch.ops.load_library(path)
+
+    def kernel(name: str, device: str) -> Callable | str:
+        if device != "cpu":
+            return "the emulation works on CPU tensors"
+        if not torch._C._dispatch_has_kernel_for_dispatch_key(f"bigan_emulated::{name}", "CPU"):
+            return f"there is no csrc/cuda/{_registry._STEMS[name]}.cu"
+        return getattr(torch.ops.bigan_emulated, name).default
+
+    _registry._EXTRA["emulated"] = kernel
+    return Machine(path)
