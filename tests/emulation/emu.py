@@ -1,4 +1,4 @@
-"""The emulated GPU as the tests see it: load the kernels, choose a schedule, watch launches, read the errors."""
+"""The emulated GPU as the tests see it: load kernels, choose a schedule, watch launches, read the errors."""
 
 import contextlib
 import ctypes as C

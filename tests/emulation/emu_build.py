@@ -34,7 +34,8 @@ KERNEL = {
         "-fno-tree-vectorize", "-fno-store-merging",  # one access of the source stays one access
     ],
     "asan": [
-        "-O1", "-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer",
+        "-O1", "-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all",
+        "-fno-omit-frame-pointer",
     ],
     "tsan": ["-O1", "-fsanitize=thread", "-Wno-tsan", "-fno-omit-frame-pointer"],
 }  # fmt: skip
@@ -136,7 +137,16 @@ def arena() -> Path:
     """The CPU allocator under which every tensor ends at a guard page (arena.cpp)."""
     abi = f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"
     source = HERE / "arena.cpp"
-    command = ["g++", *BASE, f"-isystem{TORCH}/include", abi, "-shared", f"-L{TORCH}/lib", str(source), "-lc10"]
+    command = [
+        "g++",
+        *BASE,
+        f"-isystem{TORCH}/include",
+        abi,
+        "-shared",
+        f"-L{TORCH}/lib",
+        str(source),
+        "-lc10",
+    ]
     return _artifact(command, [source], ".so", torch.__version__.encode(), ROOT)
 
 

@@ -1,4 +1,4 @@
-"""The emulated machine itself: a test for each mistake it must report, and its promises about sound kernels."""
+"""The emulated machine: a test for each mistake it must report, and its promises about sound kernels."""
 
 import ctypes as C
 import functools
@@ -8,7 +8,9 @@ import emu_build
 import pytest
 import torch
 
-trace = pytest.mark.skipif(emu.VARIANT != "host", reason="a sanitizer reports this itself and ends the process")
+trace = pytest.mark.skipif(
+    emu.VARIANT != "host", reason="a sanitizer reports this itself and ends the process"
+)
 
 
 @functools.cache
@@ -31,15 +33,27 @@ def run(which: int, fill: int = 0, grid: int = 1, shared: int = 0) -> tuple[int,
 
 
 ERRORS = {  # which: pieces of the message
-    0: ["divergent __syncthreads(): block (0,0,0) thread (32,0,0) at tests/", "thread (0,0,0) waits at tests/"],
+    0: [
+        "divergent __syncthreads(): block (0,0,0) thread (32,0,0) at tests/",
+        "thread (0,0,0) waits at tests/",
+    ],
     1: ["__syncthreads() after 1 of 64 threads of the block have exited: block (0,0,0) thread (4,0,0) at"],
     2: ["deadlock in block (0,0,0): from thread 0 on: __shfl_sync at", "from thread 1 on: __syncthreads at"],
     3: ["__shfl_xor_sync with mask 0000ffff that does not name the calling lane 16: "],
     4: ["__shfl_xor_sync mask ffffffff names lane 5, which has exited: block (0,0,0) thread (6,0,0) at"],
     5: ["__shfl_xor_sync mask ffffffff names lane 16, which does not exist: "],
-    6: ["lanes disagree: __shfl_xor_sync mask ffffffff, block (0,0,0) thread (31,0,0)", "lane 0 waits in __shfl_xor"],
-    8: ["read of 4 bytes that reaches 4 bytes past the end of a tensor of 256 bytes: block (0,0,0) thread (63,0,0) ["],
-    9: ["write of 4 bytes that reaches 4 bytes before the start of a tensor of 256 bytes: ", "[tests/emulation/broken"],
+    6: [
+        "lanes disagree: __shfl_xor_sync mask ffffffff, block (0,0,0) thread (31,0,0)",
+        "lane 0 waits in __shfl_xor",
+    ],
+    8: [
+        "read of 4 bytes that reaches 4 bytes past the end of a tensor of 256 bytes: ",
+        "block (0,0,0) thread (63,0,0) [tests/emulation/broken.cu:",
+    ],
+    9: [
+        "write of 4 bytes that reaches 4 bytes before the start of a tensor of 256 bytes: ",
+        "[tests/emulation/broken",
+    ],
     10: ["read of 4 bytes in no tensor: "],
     15: ["misaligned vector access: block (0,0,0) thread (0,0,0) at tests/emulation/broken.cu:"],
     16: ["shift by the width or more: "],
