@@ -1,0 +1,100 @@
+"""Networks as functions of sizes; they know no system.
+
+IntroVAE's residual networks (Huang et al. 2018, arXiv:1807.06358; the authors' networks.py). An image has
+side 4 * 2^n for n widths in `channels`, first the width at full size. A block normalises after its
+addition, so nothing passes through a network unnormalised, and the decoder ends in a bare convolution.
+Initialisation is PyTorch's. Letters in shapes: B batch, C image channels, S side, Z code.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def side(channels: Sequence[int]) -> int:
+    """Side of the images that go with these widths, in pixels."""
+    return 4 * 2 ** len(channels)
+
+
+@contextlib.contextmanager
+def untracked(net: nn.Module) -> Iterator[None]:
+    """Passes through `net` leave its running statistics as they are; in training they normalise as ever."""
+    norms = [m for m in net.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+class Residual(nn.Module):
+    """y = LReLU(BN(conv3(x))); LReLU(BN(conv3(y) + shortcut(x))).  [B, inner, S, S] -> [B, outer, S, S]
+
+    The shortcut is the identity, or a bare 1x1 convolution if `expand`.
+    """
+
+    def __init__(self, inner: int, outer: int, expand: bool = False):
+        super().__init__()
+        self.shortcut = nn.Conv2d(inner, outer, 1, bias=False) if expand else nn.Identity()
+        self.conv1 = nn.Conv2d(inner, outer, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outer)
+        self.conv2 = nn.Conv2d(outer, outer, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outer)
+        self.act = nn.LeakyReLU(0.2, inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.act(self.norm1(self.conv1(x)))
+        return self.act(self.norm2(self.conv2(y) + self.shortcut(x)))
+
+
+class ResidualEncoder(nn.Sequential):
+    """Image to mean and log-variance of its code.  [B, C, S, S] -> [B, Z], [B, Z], halves of one tensor"""
+
+    def __init__(
+        self, channels: Sequence[int], z_dim: int, image_channels: int = 3, published_shortcut: bool = True
+    ):
+        first, last = channels[0], channels[-1]
+        stem = [
+            nn.Conv2d(image_channels, first, 5, padding=2, bias=False),
+            nn.BatchNorm2d(first),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.AvgPool2d(2),
+        ]
+        body = []
+        for a, b in pairwise(channels):
+            body += [Residual(a, b, _expands(a, b, published_shortcut)), nn.AvgPool2d(2)]
+        head = [Residual(last, last), nn.Flatten(), nn.Linear(last * 4 * 4, 2 * z_dim)]
+        super().__init__(*stem, *body, *head)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mu, logvar = super().forward(x).chunk(2, dim=1)
+        return mu, logvar
+
+
+class ResidualDecoder(nn.Sequential):
+    """Code to image, without an output activation.  [B, Z] -> [B, C, S, S]"""
+
+    def __init__(
+        self, channels: Sequence[int], z_dim: int, image_channels: int = 3, published_shortcut: bool = True
+    ):
+        first, last = channels[0], channels[-1]
+        head = [nn.Linear(z_dim, last * 4 * 4), nn.ReLU(inplace=True), nn.Unflatten(1, (last, 4, 4))]
+        body = [Residual(last, last), nn.Upsample(scale_factor=2)]  # nearest
+        for a, b in pairwise(reversed(channels)):
+            body += [Residual(a, b, _expands(a, b, published_shortcut)), nn.Upsample(scale_factor=2)]
+        tail = [Residual(first, first), nn.Conv2d(first, image_channels, 5, padding=2)]
+        super().__init__(*head, *body, *tail)
+
+
+def _expands(a: int, b: int, published: bool) -> bool:
+    """Whether the shortcut between neighbouring widths has a 1x1 convolution.
+
+    Wherever they differ. As published also where they are equal and above 256: the authors wrote `is not`
+    for `!=`, and in CPython two integers read from text are one object only up to 256.
+    """
+    return a != b or (published and a > 256)
