@@ -1,0 +1,70 @@
+"""A folder of images; class folders are labels, or StyleGAN's dataset.json has them."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from ..decode import MAX_BYTES, SUFFIXES, BadImage
+from ..encoded import gather
+from ..images import DataError, Images, Want
+from ..labels import by_folder, by_json
+
+TITLE = "a folder of images"
+ORDER = 9  # after the formats that have a folder of their own kind
+
+
+def accepts(path: Path) -> bool:
+    return path.is_dir()
+
+
+def read(path: Path, want: Want) -> Images:
+    files = _files(path)
+    names = [name for name in files if name.lower().endswith(SUFFIXES)]
+    if not names:
+        raise DataError(f"{path}: {no_images(files)}")
+    labels, classes = None, None
+    if "dataset.json" in files:
+        labels = by_json(str(path), (path / "dataset.json").read_bytes(), names)
+    else:
+        names, labels, classes = by_folder(str(path), names)
+
+    def read_one(i: int) -> bytes:
+        with open(path / names[i], "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise BadImage(f"more than {MAX_BYTES >> 20} MiB")
+        return data
+
+    return gather(str(path), names, read_one, labels, classes, want)
+
+
+def no_images(files: list[str]) -> str:
+    """What to say of a folder or zip without images."""
+    if not files:
+        return "no images in it: it is empty"
+    kinds = Counter(
+        os.path.splitext(name)[1].lower() or "files without suffix" for name in files
+    ).most_common(3)
+    found = ", ".join(f"{n} {kind}" for kind, n in kinds)
+    return f"no images in it ({', '.join(SUFFIXES)}); it has {found}"
+
+
+def _files(root: Path) -> list[str]:
+    """All files below `root`, as sorted posix paths, no hidden ones; links are followed, not in circles."""
+    found: list[str] = []
+    folders, seen = [(root, "")], set()
+    while folders:
+        folder, prefix = folders.pop()
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or entry.name == "__MACOSX":
+                    continue
+                if entry.is_dir():
+                    folders.append((folder / entry.name, f"{prefix}{entry.name}/"))
+                elif entry.is_file():
+                    found.append(prefix + entry.name)
+    return sorted(found)
