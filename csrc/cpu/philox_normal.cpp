@@ -4,7 +4,21 @@
 
 namespace bigan {
 
-BIGAN_CLONES static void draw_rows(const PhiloxNormalArgs& a, int64_t begin, int64_t end) {
+// Vectorised over groups of four elements.
+BIGAN_CLONES void draw_normal(const NoiseKey& key, int64_t first, int n, float* eps) {
+  const int groups = (n + 3) / 4;
+  const auto group0 = static_cast<uint32_t>(first / 4);
+  float quarter[4][kChunk / 4];
+#pragma omp simd
+  for (int g = 0; g < groups; ++g) {
+    const Philox words = noise_words(key, group0 + static_cast<uint32_t>(g));
+    normal4(words, &quarter[0][g], &quarter[1][g], &quarter[2][g], &quarter[3][g]);
+  }
+  for (int g = 0; g < groups; ++g)
+    for (int k = 0; k < 4; ++k) eps[4 * g + k] = quarter[k][g];
+}
+
+static void draw_rows(const PhiloxNormalArgs& a, int64_t begin, int64_t end) {
   float buffer[kChunk];
   for (int64_t b = begin; b < end; ++b) {
     const NoiseKey key = noise_key(a.rng, a.sample_id, b, a.stream);
