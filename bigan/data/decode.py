@@ -65,6 +65,8 @@ def dimensions(data: bytes) -> tuple[int, int]:
     """(width, height) once upright, from the header alone."""
     try:
         image = _open(data)
+        if image.format == "TIFF":  # whether its size is already the turned one depends on PIL's release
+            return decode(data).size
         swap = image.getexif().get(0x0112, 1) >= 5 if _may_be_rotated(image) else False
         return image.size[::-1] if swap else image.size
     except BadImage:

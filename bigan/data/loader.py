@@ -55,7 +55,7 @@ def load(
 
 def _existing(source: str) -> Path:
     path = Path(source).expanduser()
-    if path.exists():
+    if source and path.exists():
         return path
     if os.sep not in source:
         here = [entry.name for entry in Path().iterdir() if not entry.name.startswith(".")]

@@ -24,7 +24,7 @@ def accepts(path: Path) -> bool:
 def read(path: Path, want: Want) -> Images:
     where = str(path)
     if path.suffix.lower() == ".npy":
-        return assemble(where, [_images(where, np.load(path, mmap_mode="r", allow_pickle=False))], None, want)
+        return assemble(where, [_images(where, np.lib.format.open_memmap(path, mode="r"))], None, want)
     with zipfile.ZipFile(path) as archive:  # its directory has the sizes before anything is inflated
         for info in archive.infolist():
             check_memory(f"{where}: {info.filename}", info.file_size)
