@@ -1,0 +1,213 @@
+"""The training loop, the same for every system, and exact: killed and resumed, a run ends in the same bits.
+
+A step is a pure function of the state (state.py) and its number: noise (noise.py) and data order depend on
+(seed, step) alone. So a checkpoint holds the state and a number, and no random state has to be saved.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+import bigan
+from bigan import _native, data, systems
+from bigan.engine.checkpoint import NotSaved
+from bigan.engine.config import Run, to_json
+from bigan.engine.gallery import Gallery
+from bigan.engine.loadrun import build
+from bigan.engine.meter import Meter, NonFinite
+from bigan.engine.noise import Noise
+from bigan.engine.progress import Progress, tell
+from bigan.engine.rundir import RunDir
+from bigan.engine.schedule import Clock, Schedule
+from bigan.engine.signals import Signals
+from bigan.engine.state import State, first_non_finite
+from bigan.errors import UserError
+from bigan.systems.base import System
+
+
+def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
+    """Train a system, or go on with the run in `run.out`; returns that directory.
+
+    SIGTERM saves and returns; Ctrl-C saves and raises KeyboardInterrupt. UserError for what the user can
+    mend; where that lies in the settings, before anything is written.
+    """
+    device = run.torch_device
+    module = systems.load(system_name)
+    images = data.load(run.data, size=run.size, skip_bad=run.skip_bad)
+    seen, held_out = data.split(images, run.held_out, run.seed)
+    if not len(held_out):
+        raise UserError(f"--holdout {run.holdout:g} leaves no image to test on")
+    with exact(device):
+        system = build(module, config, images.shape, run.seed).to(device)
+        batches = data.Batches(seen, run.batch, run.seed, device, run.flip, system.data_range)
+        record = {
+            "bigan": bigan.__version__,
+            "system": system_name,
+            "preset": preset,
+            "image_shape": list(images.shape),
+            "config": to_json(config),
+            "run": to_json(run),
+            "data": {"name": images.name, "fingerprint": images.fingerprint},
+        }
+        with RunDir(run.out, record, run.tensorboard) as rundir:
+            Training(run, system, batches, Gallery(held_out, device), rundir).go(system_name)
+    return run.out
+
+
+class Training:
+    """What one process does for a run."""
+
+    def __init__(self, run: Run, system: System, batches: data.Batches, gallery: Gallery, rundir: RunDir):
+        self.run, self.system, self.batches, self.gallery, self.rundir = run, system, batches, gallery, rundir
+        self.device = gallery.device
+        self.when = Schedule.of(run, batches.batch)
+        self.state = State(system, run.ema)
+        self.noise = Noise(run.seed, self.device)
+        self.meter = Meter()
+        self.clock = Clock(0.0)
+        self.saved: int | None = None  # step of the newest checkpoint
+
+    def go(self, title: str) -> None:
+        """From the newest checkpoint to the end, or to a signal."""
+        start = self.resume()
+        total, batch = self.when.total, self.when.batch
+        if start >= total:
+            at = f"{self.rundir.path} is finished, at {self.when.kimg(start):g} kimg"
+            tell(f"{at}; a larger --kimg continues it")
+            return
+        with Signals() as signals, Progress(title, total * batch, start * batch) as bar:
+            try:
+                done = self.loop(start, signals, bar)
+            except NonFinite as bad:
+                raise self.stopped(bad) from None
+        if done < total:
+            tell(f"stopped and saved at {self.when.kimg(done):g} kimg; the same command goes on")
+            if signals.caught == signal.SIGINT:
+                raise KeyboardInterrupt
+
+    def loop(self, start: int, signals: Signals, bar: Progress) -> int:
+        """Train; returns the steps done at the end."""
+        when, players, ema = self.when, self.state.players, self.state.ema
+        if start == 0:
+            self.report(0, bar)
+        for step in range(start, when.total):
+            terms = self.system.step(self.batches(step), self.noise.at(step), kimg=when.kimg(step), **players)
+            self.meter.update(step, terms)
+            if ema:
+                ema.update(when.kimg(step + 1), when.kimg(1))
+            self.clock.count(when.batch)
+            bar.advance(when.batch)
+            stop = signals.caught is not None
+            self.report(step + 1, bar, stop)
+            if stop:
+                return step + 1
+        return when.total
+
+    def report(self, done: int, bar: Progress, stop: bool = False) -> None:
+        """After `done` steps, what is due: terms, then pictures, then a checkpoint of all that."""
+        when, images = self.when, done * self.when.batch
+        show, save = when.sample_due(done), when.save_due(done) or stop
+        save |= done > 0 and self.clock.minutes_unsaved > self.run.checkpoint_minutes
+        line: dict[str, float] = {}
+        if show or save:
+            self.meter.fold()  # nothing is shown or kept of a state that came from NaN
+        if when.log_due(done):
+            line = {**self.meter.read(), "images_per_s": self.clock.rate()}
+        with self.clock.stopped():
+            if show:
+                system = self.state.ema.system if self.state.ema else self.system
+                line["val_mse"] = self.gallery.val_mse(system, when.batch)
+                for name, picture in self.gallery.look(system, self.noise, when.batch).items():
+                    self.rundir.picture(name, picture, images)
+            if line:
+                line = {"step": done, "kimg": when.kimg(done), **line, "seconds": self.clock.seconds}
+                self.rundir.log(line, images)
+                bar.show(line)
+            if save:
+                self.save(done, must=stop or done == when.total)
+
+    def save(self, done: int, must: bool) -> None:
+        """A checkpoint after `done` steps, never of a state that is not finite."""
+        tensors = self.state.tensors()
+        if bad := first_non_finite(tensors):
+            raise NonFinite(done - 1, bad)
+        meta = {
+            "images": done * self.when.batch,
+            "seconds": self.clock.seconds,
+            "meter": self.meter.totals,
+            "lr": self.state.settings(),
+            "machine": machine(self.device),
+        }
+        self.clock.saved()
+        try:
+            self.rundir.save(done, tensors, meta, self.run.keep)
+            self.saved = done
+        except NotSaved as error:
+            if must:
+                raise
+            tell(f"{error}; training goes on and tries again at the next interval")
+
+    def resume(self) -> int:
+        """Load the newest whole checkpoint, if there is one; returns the steps it has done."""
+        found = self.rundir.latest()
+        if found is None:
+            self.rundir.rewind(0, 0)
+            return 0
+        if found.step < self.when.total:
+            meta = found.meta
+            self.state.load(found.tensors, meta["lr"])
+            self.meter.totals = {name: (total, steps) for name, (total, steps) in meta["meter"].items()}
+            self.clock = Clock(meta["seconds"])
+            self.saved = found.step
+            self.rundir.rewind(meta["log_bytes"], meta["images"])
+            self.rundir.write_config()  # --kimg, and what else may change, as it is now
+            tell(f"resuming {self.rundir.path} at {self.when.kimg(found.step):g} kimg")
+            if (then := meta["machine"]) != (now := machine(self.device)):
+                tell(f"trained so far with {then}, now with {now}: exact up to rounding, not to the bit")
+        return found.step
+
+    def stopped(self, bad: NonFinite) -> UserError:
+        """What to tell the user of a training that went wrong."""
+        at = f"step {bad.step} ({self.when.kimg(bad.step):g} kimg)"
+        last = f"last good checkpoint: {self.when.kimg(self.saved):g} kimg" if self.saved else "no checkpoint"
+        return UserError(
+            f"training stopped: {bad.term} is {bad.value} at {at}; {last}. "
+            "The same command would end the same way: try a smaller --lr, and another --out."
+        )
+
+
+@contextlib.contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """Only kernels that give the same bits each time. On a CPU all do, for a given number of threads."""
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
+    cudnn, debug = torch.backends.cudnn, cast(Any, torch.utils.deterministic)
+    before = cudnn.benchmark, torch.are_deterministic_algorithms_enabled(), debug.fill_uninitialized_memory
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn.benchmark = False  # its choice of algorithm depends on the machine's mood
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    debug.fill_uninitialized_memory = False  # a debugging aid that costs a pass
+    try:
+        yield
+    finally:
+        cudnn.benchmark, enabled, debug.fill_uninitialized_memory = before
+        torch.use_deterministic_algorithms(enabled, warn_only=warned)
+
+
+def machine(device: torch.device) -> str:
+    """What the last bits of a result depend on besides seed and step."""
+    kernels = os.environ.get("BIGAN_BACKEND", "auto")
+    if kernels == "auto" and _native.status().get(device.type, "none") is None:
+        kernels = "native"
+    made = f"bigan {bigan.__version__} ({kernels} kernels), torch {torch.__version__}"
+    if device.type == "cuda":
+        return f"{made}, {torch.cuda.get_device_name(device)}"
+    chip = torch.backends.cpu.get_cpu_capability()  # of PyTorch's kernels: AVX2, AVX512, ...
+    return f"{made}, {device.type} {chip}, {torch.get_num_threads()} threads"

@@ -1,0 +1,48 @@
+"""The randomness of one training step, made from a counter: nothing but (seed, step) is ever saved."""
+
+import struct
+import zlib
+
+import torch
+from torch import Tensor
+
+from bigan import ops
+
+PICTURES = 2**32 - 1  # the step whose draws the pictures use; no training gets there
+
+
+class Noise:
+    """Draws of one step, numbered in the order they are asked for.
+
+    A pure function of (seed, step, number of the draw): the same on every device and backend, after a
+    resume and, since the step lies in a tensor on the device, in a replayed CUDA graph.
+    """
+
+    def __init__(self, seed: int, device: torch.device | str):
+        self.rng = torch.tensor([seed, 0], dtype=torch.int64, device=device)
+        self.seed = seed
+        self._stream = 0
+
+    def at(self, step: int) -> "Noise":
+        """The randomness of `step`, from its first draw. Returns itself."""
+        self.rng[1] = step
+        self._stream = 0
+        self._reseed_torch(step)
+        return self
+
+    def draw(self) -> dict:
+        """Arguments that give an operator its own draw: `ops.reparam_kl(mu, logvar, **noise.draw())`."""
+        stream, self._stream = self._stream, self._stream + 1
+        return {"rng": self.rng, "stream": stream}
+
+    def normal(self, batch: int, dim: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """N(0, 1) noise.  -> [batch, dim]"""
+        return ops.philox_normal(batch=batch, dim=dim, dtype=dtype, **self.draw())
+
+    def _reseed_torch(self, step: int) -> None:
+        # Layers that draw from PyTorch's own generators (Dropout) must not break a resume. One hash of both
+        # numbers, as the CPU's generator looks at the low 32 bits of its seed alone.
+        seed = zlib.crc32(struct.pack("<qq", self.seed, step))
+        torch.default_generator.manual_seed(seed)
+        if self.rng.is_cuda:
+            torch.cuda.default_generators[self.rng.device.index].manual_seed(seed)
