@@ -1,6 +1,6 @@
-// The ordinary build: the compiler calls these functions before every load and store of a kernel
-// (-fsanitize=kernel-address, outlined) and where behaviour is undefined (-fsanitize=alignment,bounds,...).
-// No sanitizer runtime is linked or preloaded. Here an access to device memory must lie in one tensor, an access to
+// The ordinary build: the compiler calls these functions before every load and store of a kernel (-fsanitize=thread)
+// and where behaviour is undefined (-fsanitize=alignment,bounds,...). The sanitizers' runtimes are neither linked nor
+// preloaded: only their instrumentation is used. Here an access to device memory must lie in one tensor, an access to
 // shared memory in one array; the bytes of the former are counted.
 #ifdef EMU_TRACE
 #include <dlfcn.h>
@@ -89,17 +89,34 @@ static void undefined(const void* data, const char* what) {
 
 }  // namespace emu
 
-#define EMU_ACCESS(N)                                                                                        \
-  void __asan_load##N##_noabort(std::uintptr_t a) { emu::access(a, N, false, __builtin_return_address(0)); } \
-  void __asan_store##N##_noabort(std::uintptr_t a) { emu::access(a, N, true, __builtin_return_address(0)); }
+#define EMU_HOOK(NAME, SIZE, WRITE) \
+  void __tsan_##NAME##SIZE(std::uintptr_t a) { emu::access(a, SIZE, WRITE, __builtin_return_address(0)); }
+#define EMU_HOOKS(SIZE)                 \
+  EMU_HOOK(read, SIZE, false)           \
+  EMU_HOOK(write, SIZE, true)           \
+  EMU_HOOK(unaligned_read, SIZE, false) \
+  EMU_HOOK(unaligned_write, SIZE, true)
+// The two that read_modify_write (collectives.h) is made of.
+#define EMU_ATOMIC_HOOKS(BITS, T)                                                                      \
+  T __tsan_atomic##BITS##_load(const volatile T* a, int) {                                             \
+    emu::access(reinterpret_cast<std::uintptr_t>(a), sizeof(T), false, __builtin_return_address(0));   \
+    return __atomic_load_n(a, __ATOMIC_RELAXED);                                                       \
+  }                                                                                                    \
+  int __tsan_atomic##BITS##_compare_exchange_weak(volatile T* a, T* expected, T value, int, int) {     \
+    emu::access(reinterpret_cast<std::uintptr_t>(a), sizeof(T), true, __builtin_return_address(0));    \
+    return __atomic_compare_exchange_n(a, expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED); \
+  }
 
 extern "C" {
-EMU_ACCESS(1)
-EMU_ACCESS(2) EMU_ACCESS(4) EMU_ACCESS(8) EMU_ACCESS(16) void __asan_loadN_noabort(std::uintptr_t a, std::size_t n) {
+EMU_HOOKS(1)
+EMU_HOOKS(2) EMU_HOOKS(4) EMU_HOOKS(8) EMU_HOOKS(16) EMU_ATOMIC_HOOKS(32, std::uint32_t)
+    EMU_ATOMIC_HOOKS(64, std::uint64_t) void __tsan_read_range(std::uintptr_t a, std::size_t n) {
   emu::access(a, n, false, __builtin_return_address(0));
 }
-void __asan_storeN_noabort(std::uintptr_t a, std::size_t n) { emu::access(a, n, true, __builtin_return_address(0)); }
-void __asan_handle_no_return() {}
+void __tsan_write_range(std::uintptr_t a, std::size_t n) { emu::access(a, n, true, __builtin_return_address(0)); }
+void __tsan_init() {}
+void __tsan_func_entry(void*) {}
+void __tsan_func_exit() {}
 
 void __ubsan_handle_type_mismatch_v1(void* d, void*) { emu::undefined(d, "misaligned vector access"); }
 void __ubsan_handle_out_of_bounds(void* d, void*) { emu::undefined(d, "array index out of bounds"); }

@@ -86,6 +86,8 @@ __global__ void missing_barrier(int* out) {
 }
 __global__ void fine(int* out) { out[threadIdx.x] = static_cast<int>(blockIdx.x * blockDim.x); }
 
+__global__ void __launch_bounds__(64) bounded(int* out) { out[threadIdx.x % 64] = 1; }
+
 }  // namespace broken
 
 #define CASE(N, KERNEL, THREADS, ...) \
@@ -117,6 +119,7 @@ extern "C" int broken_run(int which, int* out, int grid, long shared) {
     CASE(21, missing_barrier, 64, out)
     CASE(22, fine, 64, out)
     CASE(23, fine, 2048, out)
+    CASE(25, bounded, 128, out)
     case 24: {  // host code must not follow a device pointer
       return *out == 12345 ? -2 : bigan::launch(broken::fine, grid, 64, shared, nullptr, out);
     }

@@ -72,7 +72,7 @@ class Machine:
         lib.emu_set_error.argtypes = [C.c_char_p]
         lib.emu_executor.argtypes = [C.c_void_p]
         if VARIANT == "host":
-            lib.emu_arena(*_arena_table())
+            lib.emu_arena(*arena_table())
 
     def error(self) -> str:
         return _source_lines(self.library.emu_error().decode())
@@ -143,7 +143,7 @@ def _arena() -> C.CDLL:
     return lib
 
 
-def _arena_table() -> list[int]:
+def arena_table() -> list[int]:
     with guarded():  # the first time reserves the address space
         lib = _arena()
         return [lib.arena_base(), lib.arena_bytes(), lib.arena_begins(), lib.arena_ends()]

@@ -189,3 +189,15 @@ extern "C" int selfcheck_helpers(int dtype, const void* in, void* plus_one, void
                                    static_cast<A*>(total), ticket, dim, stride));
   });
 }
+
+#ifndef __CUDACC__  // host code over host memory: the conversions of csrc/emulation/half.h
+extern "C" void selfcheck_narrow(const float* in, __nv_bfloat16* bf16, __half* half, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) bf16[i] = __float2bfloat16_rn(in[i]), half[i] = __float2half_rn(in[i]);
+}
+extern "C" void selfcheck_widen(const uint16_t* bits, float* bf16, float* half, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    bf16[i] = __bfloat162float(reinterpret_cast<const __nv_bfloat16*>(bits)[i]);
+    half[i] = __half2float(reinterpret_cast<const __half*>(bits)[i]);
+  }
+}
+#endif

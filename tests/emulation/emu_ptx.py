@@ -1,0 +1,36 @@
+"""The second executor: launches of a Machine run as the PTX that nvcc made of the same sources."""
+
+import functools
+from pathlib import Path
+
+import emu
+import emu_build
+import ptx
+
+ARCHITECTURES = (80, 90, 100)  # nvcc makes different PTX for each, bfloat16 conversions above all
+
+
+class Executor:
+    """For Machine.executor: finds the kernel by its mangled name among the PTX of `sources`."""
+
+    def __init__(self, sources: list[Path], arch: int, root: Path = emu_build.ROOT) -> None:
+        self.modules = {}
+        for source in sources:
+            module = ptx.Module(emu_build.ptx(source, arch, root).read_text())
+            self.modules.update(dict.fromkeys(module.kernels, module))
+        self.memory = ptx.DeviceMemory(*emu.arena_table())
+
+    def __call__(self, kernel, grid, block, shared, arguments) -> tuple[int, int]:
+        if kernel not in self.modules:
+            raise ptx.PtxError(f"{kernel} is in no PTX file: is it static, or in an anonymous namespace?")
+        return ptx.Grid(self.modules[kernel], kernel, self.memory, grid, block, arguments, shared).run()
+
+
+@functools.cache
+def selfcheck(arch: int) -> Executor:
+    return Executor([emu_build.HERE / "selfcheck.cu"], arch)
+
+
+@functools.cache
+def operators(arch: int) -> Executor:
+    return Executor(sorted((emu_build.ROOT / "csrc/cuda").glob("*.cu")), arch)
