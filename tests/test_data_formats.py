@@ -486,6 +486,12 @@ def test_no_images(tmp_path, files, message):
             data.load(path)
 
 
+def test_folder_of_archives_says_which(tmp_path):
+    write_zip(tmp_path / "a.zip", {})
+    with pytest.raises(DataError, match=r"it has 1 .zip; did you mean '.*a.zip'\?"):
+        data.load(tmp_path)
+
+
 @pytest.mark.parametrize("options", [{"size": 0}, {"size": -4}, {"channels": 2}, {"limit": 0}])
 def test_wrong_options(options):
     with pytest.raises(DataError, match=next(iter(options))):

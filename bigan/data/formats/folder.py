@@ -21,7 +21,9 @@ def read(path: Path, want: Want) -> Images:
     files = _files(path)
     names = [name for name in files if name.lower().endswith(SUFFIXES)]
     if not names:
-        raise DataError(f"{path}: {no_images(files)}")
+        packed = [name for name in files if name.lower().endswith((".zip", ".npz", ".mat", ".tar.gz"))][:3]
+        hint = f"; did you mean {' or '.join(repr(str(path / name)) for name in packed)}?" if packed else ""
+        raise DataError(f"{path}: {no_images(files)}{hint}")
     labels, classes = None, None
     if "dataset.json" in files:
         labels = by_json(str(path), (path / "dataset.json").read_bytes(), names)
