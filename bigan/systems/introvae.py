@@ -122,27 +122,27 @@ build = IntroVAE
 # The authors count epochs of their 29,000 images of CelebA-HQ: 500 are 14,500 kimg, num_vae = 4 are 116.
 PRESETS = {
     "digits": Preset(
-        Config(channels=(16, 32), z_dim=32, m=40, w_rec=5, lr=5e-4),
-        batch=32, kimg=60, size=16, note="not yet run",
+        Config((16, 32), z_dim=16, m=40.0, w_rec=5.0, lr=1e-3),
+        batch=32, kimg=50, size=16, note="not yet run",
     ),
     "cpu": Preset(
-        Config(channels=(16, 32, 64), z_dim=64, m=60, w_rec=2, lr=5e-4),
+        Config((16, 32, 64), z_dim=64, m=150.0, w_rec=2.0, lr=1e-3),
         batch=32, kimg=200, size=32, note="not yet run",
     ),
     "cifar10": Preset(  # networks of Soft-IntroVAE (arXiv:2012.13253)
-        Config(channels=(64, 128, 256), z_dim=128, m=60, w_rec=2),
+        Config((64, 128, 256), z_dim=128, m=150.0, w_rec=2.0),
         batch=32, kimg=12500, size=32, note="not yet run",
     ),
     "128": Preset(  # the paper's: alpha 0.25, beta 0.5; widths as in the authors' default list
-        Config(channels=(64, 128, 256, 512, 512), z_dim=256, m=110, w_rec=0.25, variant="paper"),
+        Config((64, 128, 256, 512, 512), z_dim=256, m=110.0, w_rec=0.25, variant="paper"),
         batch=8, kimg=14500, size=128, note="not yet run",
     ),
     "256": Preset(Config(), batch=16, kimg=14500, size=256, note="not yet run"),  # run_256.sh
     "256-second": Preset(  # run_256.sh, its second setting
-        Config(m=1000, w_rec=1, warmup_kimg=290), batch=16, kimg=14500, size=256, note="not yet run"
+        Config(m=1000.0, w_rec=1.0, warmup_kimg=290.0), batch=16, kimg=14500, size=256, note="not yet run"
     ),
     "1024": Preset(  # run_1024.sh, on four GPUs
-        Config(channels=(16, 32, 64, 128, 256, 512, 512, 512), m=500, w_rec=0.01, w_neg=1, warmup_kimg=116),
+        Config((16, 32, 64, 128, 256, 512, 512, 512), m=500.0, w_rec=0.01, w_neg=1.0, warmup_kimg=116.0),
         batch=12, kimg=14500, size=1024, note="not yet run",
     ),
 }  # fmt: skip
