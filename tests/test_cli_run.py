@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+import bigan
 from bigan.cli import main
 from bigan.cli.pictures import walk
 
@@ -173,7 +174,7 @@ def test_walk_where_the_great_circle_is_not_defined():
 
 
 def test_ctrl_c_saves_and_exits_with_130(tmp_path):
-    root = Path(__file__).parent.parent
+    root = Path(bigan.__file__).parent.parent
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
