@@ -120,6 +120,11 @@ if(BIGAN_CUDA)
     # In a trial project first: a toolkit that cannot compile must not end the build of the CPU library.
     set(ENV{CUDACXX} "${nvcc}")
     list(GET CMAKE_CUDA_ARCHITECTURES 0 ENV{CUDAARCHS})
+    cmake_path(GET nvcc PARENT_PATH toolkit)
+    cmake_path(GET toolkit PARENT_PATH toolkit)
+    if(EXISTS "${toolkit}/lib/libcudart_static.a" AND NOT EXISTS "${toolkit}/lib64") # the wheels' layout
+      set(ENV{NVCC_APPEND_FLAGS} "$ENV{NVCC_APPEND_FLAGS} -L${toolkit}/lib")
+    endif()
     include(CheckLanguage)
     check_language(CUDA)
     if(NOT CMAKE_CUDA_COMPILER)
