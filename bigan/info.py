@@ -56,7 +56,8 @@ def operators() -> list[tuple[str, str, str, str]]:
 
 def report() -> tuple[str, str | None]:
     """(the text, why BIGAN_BACKEND is refused or None). The table is shown even where it is refused."""
-    wish = os.environ.pop("BIGAN_BACKEND", "auto")  # importing the operators would already refuse
+    given = os.environ.pop("BIGAN_BACKEND", None)  # importing the operators would already refuse
+    wish = given or "auto"
     try:
         from bigan import ops
 
@@ -68,8 +69,8 @@ def report() -> tuple[str, str | None]:
             refused = str(error)
         rows = operators()
     finally:
-        if wish != "auto":
-            os.environ["BIGAN_BACKEND"] = wish
+        if given is not None:
+            os.environ["BIGAN_BACKEND"] = given
     lines = [f"{key:<10}{value}" for key, value in (versions() | devices()).items()]
     lines += [
         f"{'backend':<10}{wish}" + (f": {refused}" if refused else ""),

@@ -237,8 +237,11 @@ def test_a_mistyped_run_is_answered_with_those_that_exist(here, capsys):
         (here / "runs" / name / "config.json").touch()
     assert main(["sample", "introvae-digits"]) == 2
     assert "did you mean runs/introvae-digits-digits?" in capsys.readouterr().err
-    assert main(["sample", "zzz"]) == 2
-    assert "there are: runs/age-photos-cpu, runs/introvae-digits-digits" in capsys.readouterr().err
+    for wrong in ("zzz", "runs"):
+        assert main(["sample", wrong]) == 2
+        assert "there are: runs/age-photos-cpu, runs/introvae-digits-digits" in capsys.readouterr().err
+    assert main(["sample", "runs/age-photos-cpu/config.json"]) == 2
+    assert "did you mean runs/age-photos-cpu?" in capsys.readouterr().err
 
 
 def test_a_directory_that_is_no_run_is_left_alone(here, capsys):

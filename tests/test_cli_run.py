@@ -92,6 +92,13 @@ def test_sample(trained, capsys):
     assert (trained / "new/seed1.png").read_bytes() != first
 
 
+def test_what_cannot_be_written_or_drawn(trained, capsys):
+    assert main(["sample", str(trained), "--out", str(trained / "config.json/x.png")]) == 2
+    assert "--out" in capsys.readouterr().err
+    assert main(["sample", str(trained), "--seed", str(10**30)]) == 2
+    assert "--seed must fit 64 bits" in capsys.readouterr().err
+
+
 def test_samples_can_be_read_back_as_data(trained, tmp_path):
     from bigan import data
 

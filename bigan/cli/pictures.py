@@ -161,20 +161,23 @@ def _parse(cls: type[Any], args: list[str]) -> Any:
 
 
 def _load(c: Any) -> tuple[System, dict[str, Any]]:
-    if not c.run.exists():
-        raise UserError(f"no run directory {str(c.run)!r}{_near(c.run)}")
-    return load_run(c.run, c.ema, Run(device=c.device).torch_device)
+    if not (c.run / "config.json").is_file():
+        wrong = "is no run directory: it has no config.json" if c.run.is_dir() else "is no run directory"
+        raise UserError(f"{str(c.run)!r} {wrong}{_near(c.run)}")
+    checked = Run(device=c.device, seed=getattr(c, "seed", 0))
+    return load_run(c.run, c.ema, checked.torch_device)
 
 
 def _near(path: Path) -> str:
-    """The run directories that may have been meant: its neighbours, and those of ./runs."""
-    runs = {p.parent for place in (path.parent, Path("runs")) for p in place.glob("*/config.json")}
-    by_name = {p.name: p for p in runs}
-    near = [str(by_name[n]) for n in difflib.get_close_matches(path.name, by_name, n=2, cutoff=0.5)]
+    """The run directories that may have been meant: of those around `path`, in it, and in ./runs."""
+    places = (path, path.parent, path.parent.parent, Path("runs"))
+    runs = sorted({file.parent for place in places for file in place.glob("*/config.json")})
+    if path.parent in runs:
+        return f"; did you mean {path.parent}?"
+    near = difflib.get_close_matches(path.name, [run.name for run in runs], n=2, cutoff=0.5)
     if near:
-        return f"; did you mean {' or '.join(near)}?"
-    here = ", ".join(sorted(map(str, runs))[:5])
-    return f"; there are: {here}" if here else "; `bigan train introvae` makes one"
+        return f"; did you mean {' or '.join(str(run) for run in runs if run.name in near)}?"
+    return f"; there are: {', '.join(map(str, runs[:5]))}" if runs else "; `bigan train introvae` makes one"
 
 
 def _images(system: System, record: dict[str, Any], source: str | None, n: int) -> tuple[Tensor, str]:
@@ -218,7 +221,10 @@ def _write(c: Any, picture: Any) -> Path:
     out = c.out or c.run / f"{type(c).__name__.lower()}.png"
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    files.write(out, buffer.getvalue(), durable=False)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        files.write(out, buffer.getvalue(), durable=False)
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}; --out names another place") from error
     print(f"picture: {out}")
     return out
