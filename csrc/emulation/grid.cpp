@@ -187,21 +187,23 @@ int run(const Launch& l) {
   Dl_info symbol{};
   dladdr(l.kernel, &symbol);
   const unsigned dims[6] = {l.grid.x, l.grid.y, l.grid.z, l.block.x, l.block.y, l.block.z};
-  LaunchRecord record{symbol.dli_sname ? symbol.dli_sname : "?", {}, l.shared_bytes, 0, 0};
+  LaunchRecord record{symbol.dli_sname ? symbol.dli_sname : "?", {}, l.shared_bytes, {}};
   std::memcpy(record.dims, dims, sizeof dims);
-  m.bytes_read = m.bytes_written = 0;
-  if (m.executor) {
-    std::uint64_t moved[2] = {0, 0};
-    m.executor(record.kernel, dims, l.shared_bytes, l.argument_count, l.arguments, l.argument_bytes, moved);
-    m.bytes_read = moved[0];
-    m.bytes_written = moved[1];
-  } else {
+  m.traffic.clear();
+  if (m.executor)
+    m.executor(record.kernel, dims, l.shared_bytes, l.argument_count, l.arguments, l.argument_bytes);
+  else
     run_grid(l);
-  }
-  record.bytes_read = m.bytes_read;
-  record.bytes_written = m.bytes_written;
+  record.traffic = m.traffic;
   m.records.push_back(record);
   return m.error;
+}
+
+int fill(void* address, int value, std::size_t bytes) {
+  if (machine.error) return machine.error;
+  std::memset(address, value, bytes);
+  machine.records.push_back({"cudaMemsetAsync", {}, 0, {}});
+  return kSuccess;
 }
 
 void allow_dynamic_shared(const void* kernel, std::size_t bytes) { dynamic_limits[kernel] = bytes; }

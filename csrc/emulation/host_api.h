@@ -1,7 +1,6 @@
 // The part of the CUDA runtime API that launchers use. Device memory is host memory, calls are synchronous.
 #pragma once
 #include <cstddef>
-#include <cstring>
 
 #include "runtime.h"
 
@@ -25,8 +24,7 @@ inline cudaError_t cudaGetLastError() {
 }
 inline const char* cudaGetErrorString(cudaError_t e) { return e == cudaSuccess ? "no error" : emu::last_error_text(); }
 inline cudaError_t cudaMemsetAsync(void* p, int value, std::size_t bytes, cudaStream_t = nullptr) {
-  std::memset(p, value, bytes);
-  return cudaSuccess;
+  return emu::last_error = static_cast<cudaError_t>(emu::fill(p, value, bytes));
 }
 template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int bytes) {

@@ -3,6 +3,7 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -101,7 +102,20 @@ void emu_arena(std::uintptr_t base, std::uintptr_t bytes, const std::uintptr_t* 
 void emu_executor(emu::Executor executor) { emu::machine.executor = executor; }
 
 std::uint64_t emu_launch_count() { return emu::machine.records.size(); }
-const emu::LaunchRecord* emu_launch_record(std::uint64_t i) { return &emu::machine.records[i]; }
 void emu_forget_launches() { emu::machine.records.clear(); }
+const char* emu_launch_kernel(std::uint64_t i, unsigned* dims, std::uint64_t* shared_bytes) {
+  const auto& record = emu::machine.records[i];
+  std::memcpy(dims, record.dims, sizeof record.dims);
+  *shared_bytes = record.shared_bytes;
+  return record.kernel;
+}
+const emu::Traffic* emu_launch_traffic(std::uint64_t i, std::uint64_t* count) {
+  *count = emu::machine.records[i].traffic.size();
+  return emu::machine.records[i].traffic.data();
+}
+// For an executor: what it saw.
+void emu_add_traffic(std::uintptr_t begin, std::uintptr_t bytes, std::uint64_t read, std::uint64_t written) {
+  emu::machine.traffic.push_back({begin, bytes, read, written});
+}
 
 }  // extern "C"

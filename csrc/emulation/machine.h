@@ -2,6 +2,7 @@
 #pragma once
 #include <deque>
 #include <string>
+#include <vector>
 
 #include "fiber.h"
 #include "runtime.h"
@@ -43,14 +44,20 @@ struct SharedArray {
   const char* name;
 };
 
-struct LaunchRecord {  // mirrored by tests/emulation/emulator.py
+// What a launch asked of one tensor: each thread's loads and stores added up, caches not modelled.
+struct Traffic {  // mirrored by tests/emulation/emu.py
+  std::uintptr_t begin, bytes;
+  std::uint64_t read, written;
+};
+struct LaunchRecord {
   const char* kernel;  // mangled
   unsigned dims[6];    // grid x y z, block x y z
-  std::uint64_t shared_bytes, bytes_read, bytes_written;
+  std::uint64_t shared_bytes;
+  std::vector<Traffic> traffic;
 };
 
-using Executor = int (*)(const char* kernel, const unsigned* dims, std::uint64_t shared_bytes, int argument_count,
-                         const void* const* arguments, const std::size_t* argument_bytes, std::uint64_t* bytes_moved);
+using Executor = void (*)(const char* kernel, const unsigned* dims, std::uint64_t shared_bytes, int argument_count,
+                          const void* const* arguments, const std::size_t* argument_bytes);
 
 struct Machine {
   // Settings.
@@ -64,7 +71,7 @@ struct Machine {
 
   // The running launch.
   const Launch* launch = nullptr;
-  std::uint64_t bytes_read = 0, bytes_written = 0;
+  std::vector<Traffic> traffic;
   unsigned order[kMaxThreads];
 
   // The running block.

@@ -50,7 +50,8 @@ struct Launch {
   const void* const* arguments;
   const std::size_t* argument_bytes;
 };
-int run(const Launch& launch);  // a cudaError_t
+int run(const Launch& launch);                          // a cudaError_t
+int fill(void* address, int value, std::size_t bytes);  // likewise; recorded as a launch of "cudaMemsetAsync"
 void allow_dynamic_shared(const void* kernel, std::size_t bytes);
 const char* last_error_text();
 

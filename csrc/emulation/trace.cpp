@@ -29,15 +29,26 @@ static std::string sized(const char* verb, std::size_t size) {
   return std::string(verb) + " of " + std::to_string(size) + " bytes";
 }
 
-static void check_device(std::uintptr_t address, std::size_t size, const char* verb, void* pc) {
+// The tensor that was asked last is asked again, as a rule.
+static void count(std::uintptr_t begin, std::uintptr_t end, std::size_t size, bool write) {
+  static std::size_t last = 0;
+  auto& traffic = machine.traffic;
+  if (last >= traffic.size() || traffic[last].begin != begin) {
+    for (last = 0; last < traffic.size() && traffic[last].begin != begin;) ++last;
+    if (last == traffic.size()) traffic.push_back({begin, end - begin, 0, 0});
+  }
+  (write ? traffic[last].written : traffic[last].read) += size;
+}
+
+static void check_device(std::uintptr_t address, std::size_t size, bool write, void* pc) {
   std::uintptr_t page = (address - machine.arena) / 4096;
   std::uintptr_t begin = machine.begins[page], end = machine.ends[page];
-  if (begin <= address && address + size <= end) return;
+  if (begin <= address && address + size <= end) return count(begin, end, size, write);
   if (begin == end && page) {  // a guard page: of whom?
     --page;
     begin = machine.begins[page], end = machine.ends[page];
   }
-  const std::string what = sized(verb, size);
+  const std::string what = sized(write ? "write" : "read", size);
   if (begin == end) report(what + " in no tensor", pc);
   const bool before = address < begin;
   const std::uintptr_t distance = before ? begin - address : address + size - end;
@@ -67,8 +78,7 @@ static inline void access(std::uintptr_t address, std::size_t size, bool write, 
       fail("host code reads or writes device memory %s", code_address(pc).c_str());
       return;
     }
-    check_device(address, size, write ? "write" : "read", pc);
-    (write ? machine.bytes_written : machine.bytes_read) += size;
+    check_device(address, size, write, pc);
     maybe_preempt();
   } else if (p >= shared_window && p < shared_window + sizeof shared_window && machine.self) {
     check_shared(p, size, write ? "write" : "read", pc);
@@ -109,7 +119,10 @@ static void undefined(const void* data, const char* what) {
 
 extern "C" {
 EMU_HOOKS(1)
-EMU_HOOKS(2) EMU_HOOKS(4) EMU_HOOKS(8) EMU_HOOKS(16) EMU_ATOMIC_HOOKS(32, std::uint32_t)
+EMU_HOOKS(2)
+EMU_HOOKS(4)
+EMU_HOOKS(8)
+EMU_HOOKS(16) EMU_ATOMIC_HOOKS(32, std::uint32_t)
     EMU_ATOMIC_HOOKS(64, std::uint64_t) void __tsan_read_range(std::uintptr_t a, std::size_t n) {
   emu::access(a, n, false, __builtin_return_address(0));
 }

@@ -84,7 +84,9 @@ __global__ void missing_barrier(int* out) {
   buffer[threadIdx.x] = static_cast<int>(threadIdx.x);
   out[threadIdx.x] = buffer[63 - threadIdx.x];
 }
-__global__ void fine(int* out) { out[threadIdx.x] = static_cast<int>(blockIdx.x * blockDim.x); }
+__global__ void fine(int* out) {  // no cell belongs to two blocks
+  if (threadIdx.x % gridDim.x == blockIdx.x) out[threadIdx.x] = static_cast<int>(blockIdx.x) + 1;
+}
 
 __global__ void __launch_bounds__(64) bounded(int* out) { out[threadIdx.x % 64] = 1; }
 

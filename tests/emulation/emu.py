@@ -17,28 +17,31 @@ SCHEDULES = {"forward": (0, 0), "reverse": (1, 0), "random 1": (2, 1), "random 2
 VARIANT = os.environ.get("BIGAN_EMULATION", "host")  # "asan" and "tsan": set by scripts/emulation_sanitize.py
 
 
-class _Record(C.Structure):  # LaunchRecord in csrc/emulation/machine.h
-    _fields_ = [
-        ("kernel", C.c_char_p),
-        ("dims", C.c_uint * 6),
-        *((name, C.c_uint64) for name in ("shared", "read", "written")),
-    ]
+class _Traffic(C.Structure):  # Traffic in csrc/emulation/machine.h
+    _fields_ = [(name, C.c_uint64) for name in ("begin", "bytes", "read", "written")]
 
 
-_Words = C.POINTER(C.c_uint64)
-EXECUTOR = C.CFUNCTYPE(  # Executor in csrc/emulation/machine.h
-    C.c_int, C.c_char_p, C.POINTER(C.c_uint), C.c_uint64, C.c_int, C.POINTER(C.c_void_p), _Words, _Words
+_EXECUTOR = C.CFUNCTYPE(  # Executor in csrc/emulation/machine.h
+    None, C.c_char_p, C.POINTER(C.c_uint), C.c_uint64, C.c_int, C.POINTER(C.c_void_p), C.POINTER(C.c_uint64)
 )
+
+
+@dataclass(frozen=True, order=True)
+class Traffic:
+    """Bytes of one tensor that a launch's threads asked for, added up; caches are not modelled."""
+
+    bytes: int  # the tensor's own size
+    read: int
+    written: int
 
 
 @dataclass(frozen=True)
 class Launch:
-    kernel: str  # mangled, "cudaMemsetAsync" for a memset
+    kernel: str  # mangled
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
-    shared: int  # dynamic shared memory, bytes
-    read: int  # bytes of device memory that the threads asked for, caches not modelled
-    written: int
+    shared: int  # bytes of dynamic shared memory
+    traffic: list[Traffic]  # by size
 
 
 def _source_lines(text: str) -> str:
@@ -64,8 +67,11 @@ class Machine:
         self.library = lib = C.CDLL(str(library))
         lib.emu_error.restype = C.c_char_p
         lib.emu_launch_count.restype = C.c_uint64
-        lib.emu_launch_record.restype = C.POINTER(_Record)
-        lib.emu_launch_record.argtypes = [C.c_uint64]
+        lib.emu_launch_kernel.restype = C.c_char_p
+        lib.emu_launch_kernel.argtypes = [C.c_uint64, C.POINTER(C.c_uint), C.POINTER(C.c_uint64)]
+        lib.emu_launch_traffic.restype = C.POINTER(_Traffic)
+        lib.emu_launch_traffic.argtypes = [C.c_uint64, C.POINTER(C.c_uint64)]
+        lib.emu_add_traffic.argtypes = [C.c_uint64] * 4
         lib.emu_schedule.argtypes = [C.c_int, C.c_uint64]
         lib.emu_only_blocks.argtypes = [C.c_uint64, C.c_uint64]
         lib.emu_arena.argtypes = [C.c_void_p] * 4
@@ -106,17 +112,17 @@ class Machine:
 
     @contextlib.contextmanager
     def executor(self, run: Callable | None) -> Iterator[None]:
-        """Hand launches to run(kernel, grid, block, shared, arguments) -> (bytes read, bytes written)."""
+        """Hand launches to run(kernel, grid, block, shared, arguments) -> (begin, bytes, read, written)s."""
 
-        def call(kernel, dims, shared, count, arguments, sizes, moved):
+        def call(kernel, dims, shared, count, arguments, sizes):
             try:
                 values = [C.string_at(arguments[i], sizes[i]) for i in range(count)]
-                moved[0], moved[1] = run(kernel.decode(), tuple(dims[:3]), tuple(dims[3:6]), shared, values)
+                for traffic in run(kernel.decode(), tuple(dims[:3]), tuple(dims[3:6]), shared, values):
+                    self.library.emu_add_traffic(*traffic)
             except Exception as e:  # it cannot pass through the C frames
                 self.library.emu_set_error(f"{type(e).__name__}: {e}".encode())
-            return 0
 
-        callback = EXECUTOR(call)
+        callback = _EXECUTOR(call)
         self.library.emu_executor(C.cast(callback, C.c_void_p) if run else None)
         try:
             yield
@@ -130,9 +136,11 @@ class Machine:
         self.library.emu_forget_launches()
         yield found
         for i in range(self.library.emu_launch_count()):
-            r = self.library.emu_launch_record(i).contents
-            d = tuple(r.dims)
-            found.append(Launch(r.kernel.decode(), d[:3], d[3:], r.shared, r.read, r.written))
+            dims, shared, count = (C.c_uint * 6)(), C.c_uint64(), C.c_uint64()
+            kernel = self.library.emu_launch_kernel(i, dims, C.byref(shared)).decode()
+            traffic = self.library.emu_launch_traffic(i, C.byref(count))[: count.value]
+            by_size = sorted(Traffic(t.bytes, t.read, t.written) for t in traffic)
+            found.append(Launch(kernel, tuple(dims[:3]), tuple(dims[3:]), shared.value, by_size))
 
 
 @functools.cache

@@ -99,7 +99,7 @@ def _object(source: Path, flags: list[str], root: Path, headers: bytes) -> Path:
 
 
 def _link(objects: list[Path], flags: list[str], name: str) -> Path:
-    command = ["g++", "-shared", *flags, *map(str, objects), "-ldl"]
+    command = ["g++", "-shared", *map(str, objects), *flags, "-ldl"]
     key = hashlib.sha256("\0".join(command).encode()).hexdigest()[:20]
     into = cache() / f"lib{name}-{key}.so"
     return into if into.exists() else _run([*command], into)

@@ -20,7 +20,7 @@ class Executor:
             self.modules.update(dict.fromkeys(module.kernels, module))
         self.memory = ptx.DeviceMemory(*emu.arena_table())
 
-    def __call__(self, kernel, grid, block, shared, arguments) -> tuple[int, int]:
+    def __call__(self, kernel, grid, block, shared, arguments) -> list[tuple[int, int, int, int]]:
         if kernel not in self.modules:
             raise ptx.PtxError(f"{kernel} is in no PTX file: is it static, or in an anonymous namespace?")
         return ptx.Grid(self.modules[kernel], kernel, self.memory, grid, block, arguments, shared).run()

@@ -20,7 +20,7 @@ def _words(data: bytes) -> np.ndarray:
 
 
 class Grid:
-    """One launch of a kernel. run() executes it and returns (bytes read, bytes written) of device memory."""
+    """One launch of a kernel; run() returns what it asked of each tensor: (begin, bytes, read, written)."""
 
     def __init__(
         self,
@@ -72,15 +72,14 @@ class Grid:
         self.shared_bytes, self.local_bytes = dynamic + dynamic_shared, top["local"]
         self.constants = _words(bytes(constants))
 
-    def run(self) -> tuple[int, int]:
-        read = written = 0
+    def run(self) -> list[tuple[int, int, int, int]]:
+        self.traffic: dict[tuple[int, int], list[int]] = {}  # of the tensor from begin to end
         step = max(1, MAX_LANES // self.threads)
         with np.errstate(all="ignore"):
             for first in range(0, self.blocks, step):
                 batch = _Batch(self, np.arange(first, min(self.blocks, first + step)))
                 batch.run()
-                read, written = read + batch.spaces.bytes_read, written + batch.spaces.bytes_written
-        return read, written
+        return [(begin, end - begin, *moved) for (begin, end), moved in self.traffic.items()]
 
 
 class _Batch:
@@ -95,7 +94,7 @@ class _Batch:
         self.thread, self.block = number % threads, number // threads  # block: index in the batch
         self.lane = self.thread % 32
         self.warp = self.block * 32 + self.thread // 32
-        self.spaces = Spaces(grid.memory, self, grid.shared_bytes, grid.arrays, grid.local_bytes)
+        self.spaces = Spaces(grid, self)
         self.registers = Registers(grid.kernel, self._special(), grid.symbols, self.lanes_here)
         self.interval = np.ones(len(blocks), "i8")  # counts a block's barriers
         self.alive, self.arrived = np.full(len(blocks), threads), np.zeros(len(blocks), int)

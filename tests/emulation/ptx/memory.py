@@ -33,22 +33,18 @@ class DeviceMemory:
 class Spaces:
     """Memory as the threads of a batch of blocks see it. Lanes are numbered through the batch."""
 
-    def __init__(
-        self, device: DeviceMemory, batch, shared: int, arrays: list[tuple[int, int]], local: int
-    ) -> None:
-        """shared, local: bytes a block and a thread; arrays: (offset, bytes) of each shared array."""
-        self.device, self.batch = device, batch
-        self.shared_bytes, self.local_bytes = -(-shared // 16) * 16, -(-local // 8) * 8
+    def __init__(self, grid, batch) -> None:
+        self.device, self.traffic, self.batch = grid.memory, grid.traffic, batch
+        self.shared_bytes, self.local_bytes = -(-grid.shared_bytes // 16) * 16, -(-grid.local_bytes // 8) * 8
         self.shared = np.full(batch.blocks_here * self.shared_bytes + 8, 0xFF, "u1")
         self.local = np.full(batch.lanes_here * self.local_bytes + 8, 0xFF, "u1")
         self.in_array = np.zeros(self.shared_bytes + 16, "?")
-        for offset, size in arrays:
+        for offset, size in grid.arrays:
             self.in_array[offset : offset + size] = True
         words = len(self.shared) // 4 + 2
         self.writer, self.reader = np.full(words, -1, "i8"), np.full(words, -1, "i8")  # warps
         self.written_in, self.read_in = np.zeros(words, "i8"), np.zeros(words, "i8")  # barrier intervals
         self.atomic = False
-        self.bytes_read = self.bytes_written = 0
 
     def load(self, space: str | None, address, lanes, kind: np.dtype, count: int) -> list[np.ndarray]:
         """`count` consecutive values for every lane."""
@@ -88,10 +84,7 @@ class Spaces:
             self._refuse(
                 self.device.bad(address, size), f"{verb} of {size} bytes of device memory in no tensor", lanes
             )
-            if write:
-                self.bytes_written += size * len(lanes)
-            else:
-                self.bytes_read += size * len(lanes)
+            self._count(address, size, write)
             return self.device.data, address - self.device.base
         if space == "shared":
             bad = (address < 0) | (address + size > self.shared_bytes)
@@ -106,6 +99,12 @@ class Spaces:
         limit = self.local_bytes if space == "local" else len(data)
         self._refuse((address < 0) | (address + size > limit), f"{verb} outside of {space} memory", lanes)
         return data[: len(data) // 8 * 8], address + (lanes * self.local_bytes if space == "local" else 0)
+
+    def _count(self, address, size: int, write: bool) -> None:
+        begins, counts = np.unique(self.device.begins[(address - self.device.base) >> 12], return_counts=True)
+        for begin, count in zip(begins.tolist(), counts.tolist(), strict=True):
+            end = int(self.device.ends[(begin - self.device.base) >> 12])
+            self.traffic.setdefault((begin, end), [0, 0])[write] += size * count
 
     def _refuse(self, bad, what: str, lanes) -> None:
         if bad.any():
