@@ -34,6 +34,8 @@ ReparamKlArgs common_args(const char* op, const Tensor& mu, const Tensor& scale,
   a.reduction = static_cast<Reduction>(reduction);
   a.hinge = static_cast<Hinge>(hinge);
   a.margin = margin;
+  a.inv_batch = 1.0 / static_cast<double>(a.batch);
+  a.inv_dim = 1.0 / static_cast<double>(a.dim);
   return a;
 }
 

@@ -72,7 +72,7 @@ BIGAN_INLINE void forward_rows(const ReparamKlArgs& a, int64_t begin, int64_t en
       sum += forward_chunk<true, kLogstd>(mu, scale, eps, z, n);
       store(out, z, n);
     });
-    T kl = static_cast<T>(0.5 * sum / (a.mean_dims ? static_cast<double>(a.dim) : 1.0));
+    T kl = static_cast<T>(0.5 * sum * (a.mean_dims ? a.inv_dim : 1.0));
     if (a.hinge == Hinge::kSample) kl = hinge(static_cast<T>(a.margin), kl);
     static_cast<T*>(a.rows)[b] = kl;
   }

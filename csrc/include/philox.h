@@ -14,6 +14,8 @@ struct Philox {
 BIGAN_HD Philox philox4x32(Philox c, uint32_t k0, uint32_t k1) {
 #ifdef __CUDACC__
 #pragma unroll
+#elif defined(__GNUC__)
+#pragma GCC unroll 10  // a loop inside would keep the caller's from being vectorised
 #endif
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53u} * c.word[0];

@@ -20,6 +20,7 @@ struct ReparamKlArgs {
   Reduction reduction;
   Hinge hinge;
   double margin;
+  double inv_batch, inv_dim;  // a division on the GPU, in double, is a call that spills registers
   // forward
   void* z;                // [B, Z] or null: no sample wanted
   void* rows;             // [B]   float or double
@@ -71,18 +72,18 @@ BIGAN_HD T row_coefficient(const ReparamKlArgs& a, int64_t b) {
   T c = T(0);
   if (a.grad_loss && a.reduction != Reduction::kNone) {
     c = *static_cast<const T*>(a.grad_loss);
-    if (a.reduction == Reduction::kMean) c /= static_cast<T>(a.batch);
+    if (a.reduction == Reduction::kMean) c *= static_cast<T>(a.inv_batch);
     if (a.hinge == Hinge::kBatch) c = *static_cast<const T*>(a.loss) <= T(0) ? T(0) : -c;
   }
   if (a.grad_rows) c += static_cast<const T*>(a.grad_rows)[b];
   if (a.hinge == Hinge::kSample) c = static_cast<const T*>(a.rows)[b] <= T(0) ? T(0) : -c;
-  return a.mean_dims ? c / static_cast<T>(a.dim) : c;
+  return a.mean_dims ? c * static_cast<T>(a.inv_dim) : c;
 }
 
 // From the sum over rows to the final scalar.
 template <typename T>
 BIGAN_HD T finish_loss(const ReparamKlArgs& a, T sum) {
-  const T value = a.reduction == Reduction::kMean ? sum / static_cast<T>(a.batch) : sum;
+  const T value = a.reduction == Reduction::kMean ? sum * static_cast<T>(a.inv_batch) : sum;
   return a.hinge == Hinge::kBatch ? hinge(static_cast<T>(a.margin), value) : value;
 }
 
