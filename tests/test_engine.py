@@ -167,6 +167,11 @@ def test_schedule_counts_images():
     assert when.kimg(1000) == 64.0
 
 
+def test_schedule_sees_no_image_less_than_asked_for():
+    assert Schedule.of(config.Run(kimg=100.0), batch=64).total == 1563
+    assert Schedule.of(config.Run(kimg=0.3), batch=10).total == 30
+
+
 def test_schedule_of_a_run_shorter_than_its_intervals():
     when = Schedule.of(config.Run(kimg=0.01, log_every=99.0, checkpoint_every=99.0), batch=64)
     assert when.total == 1

@@ -1,6 +1,7 @@
 """When things are due, counted in steps, and how long they took."""
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ class Schedule:
 
         log, sample, save = run.log_every, run.sample_every, run.checkpoint_every
         k = run.kimg
-        return cls(batch, steps(k), steps(log or k / 200), steps(sample or k / 20), steps(save or k / 20))
+        total = max(1, math.ceil(k * 1000 / batch - 1e-9))  # no image less than asked for
+        return cls(batch, total, steps(log or k / 200), steps(sample or k / 20), steps(save or k / 20))
 
     def kimg(self, steps: int) -> float:
         return steps * self.batch / 1000
