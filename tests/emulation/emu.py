@@ -172,8 +172,9 @@ def guarded() -> Iterator[None]:
 
 
 @functools.cache
-def selfcheck() -> Machine:
-    return Machine(emu_build.selfcheck(VARIANT))
+def load(name: str) -> Machine:
+    """The kernels of tests/emulation/<name>.cu."""
+    return Machine(emu_build.kernels_of_tests(name, VARIANT))
 
 
 _SCHEMAS = []  # keeps the operators declared

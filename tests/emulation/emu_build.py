@@ -8,6 +8,7 @@ BIGAN_EMULATION_CACHE, which may be deleted at any time.
 import functools
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,9 @@ import torch
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+SOURCES = Path(
+    os.environ.get("BIGAN_EMULATION_SOURCES") or ROOT
+)  # a mutant's copy of csrc/: scripts/emulation_mutants.py
 VARIANTS = ("host", "asan", "tsan")
 
 BASE = [
@@ -71,31 +75,38 @@ def _run(command: list[str], into: Path) -> Path:
     return into
 
 
-def _headers(root: Path) -> bytes:
-    digest = hashlib.sha256()
-    for path in sorted(p for p in (root / "csrc").rglob("*") if p.suffix in (".h", ".cuh")):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.digest()
+def _closure(source: Path, root: Path) -> list[Path]:
+    """The source and the repository's headers that it includes, directly or not."""
+    found: list[Path] = []
+    wanted = [source]
+    while wanted:
+        path = wanted.pop().resolve()
+        if path in found:
+            continue
+        found.append(path)
+        for name in re.findall(r'^\s*#\s*include "([^"]+)"', path.read_text(), re.M):
+            near = [folder / name for folder in (path.parent, root / "csrc/include")]
+            wanted += [p for p in near if p.exists()][:1]
+    return sorted(found)
 
 
-def _artifact(command: list[str], inputs: list[Path], suffix: str, headers: bytes, root: Path) -> Path:
+def _artifact(command: list[str], source: Path, suffix: str, root: Path, also: str = "") -> Path:
     """The output of `command`, from the cache where nothing it depends on has changed."""
     # Without the root: a mutant's copy of the sources shares what it leaves unchanged.
-    anywhere = "\0".join(command).replace(str(root), "")
-    key = hashlib.sha256(headers + _version(command[0]).encode() + anywhere.encode())
-    for path in inputs:
-        key.update(path.read_bytes())
-    into = cache() / f"{inputs[0].stem}-{key.hexdigest()[:20]}{suffix}"
+    key = hashlib.sha256((_version(command[0]) + also + "\0".join(command).replace(str(root), "")).encode())
+    for path in _closure(source, root):
+        key.update(path.name.encode() + b"\0" + path.read_bytes())
+    into = cache() / f"{source.stem}-{key.hexdigest()[:20]}{suffix}"
     if not into.exists():
         cache().mkdir(parents=True, exist_ok=True)
         _run(command, into)
     return into
 
 
-def _object(source: Path, flags: list[str], root: Path, headers: bytes) -> Path:
+def _object(source: Path, flags: list[str], root: Path) -> Path:
     paths = [f"-I{root}/csrc/include", f"-fdebug-prefix-map={root}=.", f"-ffile-prefix-map={root}/="]
     command = ["g++", *BASE, *flags, *paths, "-x", "c++", "-c", str(source)]
-    return _artifact(command, [source], ".o", headers, root)
+    return _artifact(command, source, ".o", root, torch.__version__)
 
 
 def _link(objects: list[Path], flags: list[str], name: str) -> Path:
@@ -109,14 +120,13 @@ Job = tuple[Path, list[str]]  # a source and its flags
 
 
 def _library(name: str, sources: list[Job], variant: str, root: Path, link: list[str]) -> Path:
-    headers = _headers(root)
     machine = [(p, MACHINE[variant]) for p in sorted((root / "csrc/emulation").glob("*.cpp"))]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(lambda job: _object(*job, root, headers), sources + machine))
+        objects = list(pool.map(lambda job: _object(*job, root), sources + machine))
     return _link(objects, LINK[variant] + link, f"{name}-{variant}")
 
 
-def operators(variant: str = "host", root: Path = ROOT) -> Path:
+def operators(variant: str = "host", root: Path = SOURCES) -> Path:
     """csrc/cuda/*.cu and their bindings; attaches kernels to `bigan_emulated::<op>` on CPU tensors."""
     kernels = sorted((root / "csrc/cuda").glob("*.cu"))
     stems = {p.stem for p in kernels}
@@ -126,8 +136,9 @@ def operators(variant: str = "host", root: Path = ROOT) -> Path:
     return _library("operators", sources, variant, root, [f"-L{TORCH}/lib", "-ltorch_cpu", "-lc10"])
 
 
-def selfcheck(variant: str = "host", root: Path = ROOT, source: Path = HERE / "selfcheck.cu") -> Path:
-    """A .cu file of this folder, with C functions."""
+def kernels_of_tests(name: str, variant: str = "host", root: Path = SOURCES) -> Path:
+    """tests/emulation/<name>.cu, which has C functions."""
+    source = root / "tests/emulation" / f"{name}.cu"  # beside csrc/, whose headers it includes
     flags = ["-DBIGAN_EMULATED", *MACHINE[variant], *KERNEL[variant]]
     return _library(source.stem, [(source, flags)], variant, root, [])
 
@@ -146,14 +157,14 @@ def arena() -> Path:
         str(source),
         "-lc10",
     ]
-    return _artifact(command, [source], ".so", torch.__version__.encode(), ROOT)
+    return _artifact(command, source, ".so", ROOT, torch.__version__)
 
 
-def ptx(source: Path, arch: int, root: Path = ROOT) -> Path:
+def ptx(source: Path, arch: int, root: Path = SOURCES) -> Path:
     """What nvcc makes of a .cu file, before ptxas."""
     command = ["nvcc", "-std=c++17", "-O3", f"-I{root}/csrc/include", f"-arch=compute_{arch}"]
     command += ["-ptx", str(source)]
-    return _artifact(command, [source], ".ptx", _headers(root), root)
+    return _artifact(command, source, ".ptx", root)
 
 
 def preload(variant: str) -> str:

@@ -13,7 +13,7 @@ ARCHITECTURES = (80, 90, 100)  # nvcc makes different PTX for each, bfloat16 con
 class Executor:
     """For Machine.executor: finds the kernel by its mangled name among the PTX of `sources`."""
 
-    def __init__(self, sources: list[Path], arch: int, root: Path = emu_build.ROOT) -> None:
+    def __init__(self, sources: list[Path], arch: int, root: Path = emu_build.SOURCES) -> None:
         self.modules = {}
         for source in sources:
             module = ptx.Module(emu_build.ptx(source, arch, root).read_text())
@@ -27,10 +27,11 @@ class Executor:
 
 
 @functools.cache
-def selfcheck(arch: int) -> Executor:
-    return Executor([emu_build.HERE / "selfcheck.cu"], arch)
+def load(name: str, arch: int) -> Executor:
+    """The PTX of tests/emulation/<name>.cu."""
+    return Executor([emu_build.SOURCES / "tests/emulation" / f"{name}.cu"], arch)
 
 
 @functools.cache
 def operators(arch: int) -> Executor:
-    return Executor(sorted((emu_build.ROOT / "csrc/cuda").glob("*.cu")), arch)
+    return Executor(sorted((emu_build.SOURCES / "csrc/cuda").glob("*.cu")), arch)

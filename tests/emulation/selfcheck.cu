@@ -5,8 +5,6 @@
 #include "../../csrc/cuda/common.cuh"
 
 namespace selfcheck {
-using bigan::acc_t;
-
 constexpr unsigned kAll = 0xFFFFFFFFu;
 
 struct Out {  // row k of each holds the k-th result of every thread
@@ -140,32 +138,8 @@ __global__ void functions(const unsigned* in, Out out) {
   put_double(tanh(d));
 }
 
-// The shared helpers: rows of any length and alignment, sums, last block. Writes in + 1 and the sum of everything.
-template <class T>
-__global__ void __launch_bounds__(64)
-    helpers(const T* in, T* plus_one, acc_t<T>* row_sums, acc_t<T>* total, uint32_t* ticket, int64_t dim, int64_t stride) {
-  const T* row = in + blockIdx.x * stride;
-  const bool vector = bigan::vector_rows(in, stride) && bigan::vector_rows(plus_one, stride);
-  acc_t<T> sum = 0;
-  for (int64_t j = 4 * threadIdx.x; j < dim; j += 4 * 64) {
-    acc_t<T> v[4];
-    bigan::read4(row + j, dim - j, vector, v);
-    for (int i = 0; i < 4; ++i) {
-      sum += v[i];
-      v[i] += 1;
-    }
-    bigan::write4(plus_one + blockIdx.x * stride + j, dim - j, vector, v);
-  }
-  sum = bigan::block_sum<64>(sum);
-  if (threadIdx.x == 0) row_sums[blockIdx.x] = sum;
-  if (!bigan::is_last_block(ticket)) return;
-  sum = bigan::sum_of_blocks<64>(row_sums, gridDim.x);
-  if (threadIdx.x == 0) *total = sum;
-}
-
 }  // namespace selfcheck
 
-using bigan::Dtype;
 using bigan::launch;
 
 extern "C" int selfcheck_instructions(const unsigned* in, unsigned* words, float* floats, double* doubles, unsigned* cells,
@@ -177,17 +151,6 @@ extern "C" int selfcheck_instructions(const unsigned* in, unsigned* words, float
     case 2: return launch(selfcheck::conversions, blocks, 128, 0, nullptr, in, out);
     default: return launch(selfcheck::functions, blocks, 128, 0, nullptr, in, out);
   }
-}
-
-extern "C" int selfcheck_helpers(int dtype, const void* in, void* plus_one, void* row_sums, void* total, uint32_t* ticket,
-                                 int64_t rows, int64_t dim, int64_t stride) {
-  return bigan::dispatch(static_cast<Dtype>(dtype), [&](auto type) {
-    using T = typename decltype(type)::type;
-    using A = bigan::acc_t<T>;
-    return static_cast<int>(launch(selfcheck::helpers<T>, static_cast<unsigned>(rows), 64, 0, nullptr,
-                                   static_cast<const T*>(in), static_cast<T*>(plus_one), static_cast<A*>(row_sums),
-                                   static_cast<A*>(total), ticket, dim, stride));
-  });
 }
 
 #ifndef __CUDACC__  // host code over host memory: the conversions of csrc/emulation/half.h

@@ -12,7 +12,7 @@ def convert(bits: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     n = len(bits)
     bf16, half = np.empty(n, np.uint16), np.empty(n, np.uint16)
     pointers = [C.c_void_p(a.ctypes.data) for a in (bits, bf16, half)]
-    emu.selfcheck().library.selfcheck_narrow(*pointers, C.c_int64(n))
+    emu.load("selfcheck").library.selfcheck_narrow(*pointers, C.c_int64(n))
     return torch.from_numpy(bf16.view(np.int16)).view(torch.bfloat16), torch.from_numpy(
         half.view(np.int16)
     ).view(torch.float16)
@@ -45,7 +45,7 @@ def test_floats_sampled():
 def test_halves_all():
     bits = np.arange(65536, dtype=np.uint16)
     out = [np.empty(65536, np.float32) for _ in range(2)]
-    emu.selfcheck().library.selfcheck_widen(
+    emu.load("selfcheck").library.selfcheck_widen(
         *(C.c_void_p(a.ctypes.data) for a in (bits, *out)), C.c_int64(65536)
     )
     signed = torch.from_numpy(bits.view(np.int16))

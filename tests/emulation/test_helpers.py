@@ -30,10 +30,8 @@ def run(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         torch.zeros(1, dtype=torch.int32),
     )
     pointers = [C.c_void_p(t.data_ptr()) for t in (x, out, sums, total, ticket)]
-    machine = emu.selfcheck()
-    machine.library.selfcheck_helpers(
-        DTYPES[x.dtype], *pointers, *(C.c_int64(v) for v in (rows, dim, stride))
-    )
+    machine = emu.load("helpers")
+    machine.library.helpers_rows(DTYPES[x.dtype], *pointers, *(C.c_int64(v) for v in (rows, dim, stride)))
     machine.check()
     return out.as_strided((rows, dim), (stride, 1)), sums, total
 
@@ -68,7 +66,7 @@ def test_rows(shape, dtype, layout):
 def test_sums_have_one_order(schedule):
     x = data((5, 1030), torch.float32, "plain")
     want = run(x)
-    with emu.selfcheck().schedule(schedule):
+    with emu.load("helpers").schedule(schedule):
         got = run(x)
     for a, b in zip(got, want, strict=True):
         assert torch.equal(a, b)
@@ -81,7 +79,7 @@ def test_ptx(dtype, arch):
     for shape, layout in (((3, 7), "odd"), ((5, 256), "plain")):
         x = data(shape, dtype, layout)
         want = run(x)
-        with emu.selfcheck().executor(emu_ptx.selfcheck(arch)):
+        with emu.load("helpers").executor(emu_ptx.load("helpers", arch)):
             check(x)
             got = run(x)
         for a, b in zip(got, want, strict=True):  # sums in the same order: the same bits

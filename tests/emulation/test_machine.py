@@ -1,10 +1,8 @@
 """The emulated machine: a test for each mistake it must report, and its promises about sound kernels."""
 
 import ctypes as C
-import functools
 
 import emu
-import emu_build
 import pytest
 import torch
 
@@ -13,9 +11,8 @@ trace = pytest.mark.skipif(
 )
 
 
-@functools.cache
 def machine() -> emu.Machine:
-    return emu.Machine(emu_build.selfcheck(emu.VARIANT, source=emu_build.HERE / "broken.cu"))
+    return emu.load("broken")
 
 
 @pytest.fixture(autouse=True)

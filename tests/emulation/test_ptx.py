@@ -4,7 +4,6 @@ import random
 from fractions import Fraction
 
 import emu
-import emu_build
 import emu_ptx
 import numpy as np
 import pytest
@@ -93,13 +92,13 @@ ERRORS = {  # which of broken.cu: a piece of the message; its shared memory and 
 @pytest.mark.parametrize("which", ERRORS)
 def test_mistakes_are_reported(which):
     piece, shared, fill = ERRORS[which]
-    with machine().executor(emu_ptx.Executor([emu_build.HERE / "broken.cu"], 90)):
+    with machine().executor(emu_ptx.load("broken", 90)):
         code, error, _ = run(which, fill=fill, shared=shared)
     assert code == 719 and piece in error
 
 
 @nvcc
 def test_block_size_is_held_against_launch_bounds():
-    with machine().executor(emu_ptx.Executor([emu_build.HERE / "broken.cu"], 90)):
+    with machine().executor(emu_ptx.load("broken", 90)):
         code, error, _ = run(25)
     assert code == 719 and "128 threads, but __launch_bounds__ says at most 64" in error

@@ -29,7 +29,7 @@ def run(which: int, executor=None) -> tuple[torch.Tensor, ...]:
     x = torch.randint(-(2**31), 2**31 - 1, (n,), dtype=torch.int32, generator=generator)
     words, cells = torch.zeros(64, n, dtype=torch.int32), torch.zeros(192, dtype=torch.int32)
     floats, doubles = torch.zeros(16, n), torch.zeros(8, n, dtype=torch.float64)
-    machine = emu.selfcheck()
+    machine = emu.load("selfcheck")
     pointers = [C.c_void_p(t.data_ptr()) for t in (x, words, floats, doubles, cells)]
     with machine.launches() as launches, machine.executor(executor):
         machine.library.selfcheck_instructions(*pointers, which, BLOCKS)
@@ -46,7 +46,7 @@ def ulps(a: torch.Tensor, b: torch.Tensor) -> int:
 @pytest.mark.parametrize("arch", emu_ptx.ARCHITECTURES)
 @pytest.mark.parametrize("which", range(4))
 def test_executors_agree(which, arch):
-    here, there = run(which), run(which, emu_ptx.selfcheck(arch))
+    here, there = run(which), run(which, emu_ptx.load("selfcheck", arch))
     assert torch.equal(here[0], there[0]) and torch.equal(here[3], there[3])  # integers, bits, conversions
     # libm against CUDA's own functions, whose documented errors are 1 to 4 ulp
     assert ulps(here[1], there[1]) <= 4 and ulps(here[2], there[2]) <= 2
@@ -56,7 +56,7 @@ def test_executors_agree(which, arch):
 @pytest.mark.parametrize("schedule", emu.SCHEDULES)
 def test_words_do_not_depend_on_the_schedule(schedule):
     for which in range(4):
-        with emu.selfcheck().schedule(schedule):
+        with emu.load("selfcheck").schedule(schedule):
             got = run(which)
         for a, b in zip(got[:4], run(which)[:4], strict=True):
             assert torch.equal(a, b)
