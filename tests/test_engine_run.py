@@ -3,9 +3,11 @@
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import torch
 from engine_run import HERE, run, write_data
 
 import bigan
-from bigan.engine import checkpoint, files, loop, rundir
+from bigan.engine import checkpoint, events, files, loop, rundir
 from bigan.engine.loadrun import load_run
 from bigan.errors import UserError
 
@@ -252,7 +254,8 @@ def test_full_disk_at_the_end_is_an_error_and_keeps_the_last(images, tmp_path, m
         return real(path, data, durable)
 
     monkeypatch.setattr(files, "write_temporary", full)
-    with pytest.raises(UserError, match="the disk is full"):
+    message = "the disk is full; once that is mended, the same command goes on from 0.8 kimg"
+    with pytest.raises(UserError, match=message):
         run(tmp_path / "run", images)
     assert checkpoint.latest(tmp_path / "run/checkpoints").step == 80
 
@@ -394,6 +397,22 @@ def test_tensorboard_events(images, tmp_path):
     assert {"loss", "val_mse"} <= set(events.Tags()["scalars"])
     assert {"samples", "reconstructions"} <= set(events.Tags()["images"])
     assert events.Scalars("loss")[-1].step == 200  # images seen
+
+
+def test_events_on_a_full_disk_are_given_up_in_one_line(tmp_path, capsys):
+    pytest.importorskip("tensorboard")
+    before = threading.excepthook
+    written = events.Events(tmp_path, 0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))  # stands for the full disk
+        for step in range(100):
+            written.scalars({"loss": 1.0}, step)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    written.close()
+    assert capsys.readouterr().err == f"bigan: no more TensorBoard events in {tmp_path}: File too large\n"
+    assert threading.excepthook is before
 
 
 def test_without_tensorboard_the_user_is_told_once(images, tmp_path, capsys, monkeypatch):

@@ -149,7 +149,8 @@ class Training:
             self.saved = done
         except NotSaved as error:
             if must:
-                raise
+                last = f"from {self.when.kimg(self.saved):g} kimg" if self.saved else "from the start"
+                raise NotSaved(f"{error}; once that is mended, the same command goes on {last}") from error
             tell(f"{error}; training goes on and tries again at the next interval")
 
     def resume(self) -> int:
