@@ -12,7 +12,7 @@ def _unit_open(word):
 
 @triton.jit
 def normal(rng_ptr, sample_id_ptr, row, stream, first, BLOCK: tl.constexpr):
-    """Elements first .. first + BLOCK of the row's noise: float32 [BLOCK]; first and BLOCK are multiples of 4."""
+    """Elements first .. first + BLOCK of the row's noise, float32; first and BLOCK are multiples of 4."""
     sample = row.to(tl.int64)
     if sample_id_ptr is not None:
         sample = tl.load(sample_id_ptr + row)
@@ -20,7 +20,11 @@ def normal(rng_ptr, sample_id_ptr, row, stream, first, BLOCK: tl.constexpr):
     zero = tl.zeros_like(group)
     step = tl.load(rng_ptr + 1)
     w0, w1, w2, w3 = tl.philox(
-        tl.load(rng_ptr), group, sample.to(tl.uint32) + zero, step.to(tl.uint32) + zero, stream.to(tl.uint32) + zero
+        tl.load(rng_ptr),
+        group,
+        sample.to(tl.uint32) + zero,
+        step.to(tl.uint32) + zero,
+        stream.to(tl.uint32) + zero,
     )
     r0, r1 = tl.sqrt(-2 * tl.log(_unit_open(w0))), tl.sqrt(-2 * tl.log(_unit_open(w2)))
     t0, t1 = 6.283185307179586 * _unit_open(w1), 6.283185307179586 * _unit_open(w3)

@@ -8,7 +8,9 @@ from bigan.kernels import _philox
 
 
 @triton.jit
-def _draw(rng_ptr, sample_id_ptr, out_ptr, stream, Z, BLOCK: tl.constexpr):  # one program a row and block of [B, Z]
+def _draw(
+    rng_ptr, sample_id_ptr, out_ptr, stream, Z, BLOCK: tl.constexpr
+):  # one program a row and block of [B, Z]
     row = tl.program_id(0).to(tl.int64)
     first = tl.program_id(1) * BLOCK
     eps = _philox.normal(rng_ptr, sample_id_ptr, row, tl.cast(stream, tl.int64), first, BLOCK)

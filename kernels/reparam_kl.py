@@ -13,7 +13,9 @@ _SAMPLE = tl.constexpr(2)
 
 
 @triton.jit
-def _noise(eps_ptr, eps_stride, rng_ptr, sample_id_ptr, stream, row, j0, Z, ACC: tl.constexpr, BLOCK: tl.constexpr):
+def _noise(
+    eps_ptr, eps_stride, rng_ptr, sample_id_ptr, stream, row, j0, Z, ACC: tl.constexpr, BLOCK: tl.constexpr
+):
     if eps_ptr is not None:
         j = j0 + tl.arange(0, BLOCK)
         return tl.load(eps_ptr + row * eps_stride + j, mask=j < Z, other=0.0).to(ACC)
@@ -25,7 +27,8 @@ def _noise(eps_ptr, eps_stride, rng_ptr, sample_id_ptr, stream, row, j0, Z, ACC:
 def _forward(
     mu_ptr, scale_ptr, eps_ptr, rng_ptr, sample_id_ptr, z_ptr, rows_ptr,
     mu_stride, scale_stride, eps_stride, stream, Z, margin,
-    LOGSTD: tl.constexpr, MEAN_DIMS: tl.constexpr, HINGE: tl.constexpr, ACC: tl.constexpr, BLOCK: tl.constexpr,
+    LOGSTD: tl.constexpr, MEAN_DIMS: tl.constexpr, HINGE: tl.constexpr,
+    ACC: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     acc = tl.zeros([BLOCK], ACC)
@@ -49,7 +52,16 @@ def _forward(
 
 
 @triton.jit
-def _reduce(rows_ptr, loss_ptr, B, margin, MEAN: tl.constexpr, HINGE: tl.constexpr, ACC: tl.constexpr, BLOCK: tl.constexpr):
+def _reduce(
+    rows_ptr,
+    loss_ptr,
+    B,
+    margin,
+    MEAN: tl.constexpr,
+    HINGE: tl.constexpr,
+    ACC: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     acc = tl.zeros([BLOCK], ACC)
     for b0 in range(0, B, BLOCK):  # one program: a fixed order
         b = b0 + tl.arange(0, BLOCK)
@@ -97,7 +109,11 @@ def _gradient(
         if grad_z_ptr is not None:
             grad_z = tl.load(grad_z_ptr + row * grad_z_stride + j, mask=j < Z, other=0.0).to(ACC)
             d_mu += grad_z
-            d_scale += grad_z * sigma * _noise(eps_ptr, eps_stride, rng_ptr, sample_id_ptr, stream, row, j0, Z, ACC, BLOCK)
+            d_scale += (
+                grad_z
+                * sigma
+                * _noise(eps_ptr, eps_stride, rng_ptr, sample_id_ptr, stream, row, j0, Z, ACC, BLOCK)
+            )
         if not LOGSTD:
             d_scale *= 0.5
         tl.store(grad_mu_ptr + row * Z + j, d_mu, mask=j < Z)
@@ -131,8 +147,9 @@ def reparam_kl(mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduct
     rows = torch.empty(B, dtype=dtype, device=mu.device)
     if B:
         _forward[(B,)](
-            mu, scale, eps, rng, sample_id, z if sample else None, rows, _stride(mu), _stride(scale), _stride(eps), stream, Z,
-            margin, LOGSTD=logstd, MEAN_DIMS=mean_dims, HINGE=hinge, ACC=ACC, BLOCK=_block(Z),
+            mu, scale, eps, rng, sample_id, z if sample else None, rows,
+            _stride(mu), _stride(scale), _stride(eps), stream, Z, margin,
+            LOGSTD=logstd, MEAN_DIMS=mean_dims, HINGE=hinge, ACC=ACC, BLOCK=_block(Z),
         )  # fmt: skip
     if reduction == 0:
         return z, rows, torch.zeros((), dtype=dtype, device=mu.device)
@@ -142,7 +159,22 @@ def reparam_kl(mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduct
 
 
 def reparam_kl_backward(
-    grad_z, grad_rows, grad_loss, rows, loss, mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduction, hinge, margin
+    grad_z,
+    grad_rows,
+    grad_loss,
+    rows,
+    loss,
+    mu,
+    scale,
+    eps,
+    rng,
+    sample_id,
+    stream,
+    logstd,
+    mean_dims,
+    reduction,
+    hinge,
+    margin,
 ):
     mu, scale, eps, grad_z = _plain(mu), _plain(scale), _plain(eps), _plain(grad_z)
     B, Z = mu.shape
@@ -150,8 +182,10 @@ def reparam_kl_backward(
     grad_scale = torch.empty_like(grad_mu)
     if grad_mu.numel():
         _gradient[(B,)](
-            grad_z, None if grad_rows is None else grad_rows.contiguous(), grad_loss, rows, loss, mu, scale, eps, rng, sample_id,
-            grad_mu, grad_scale, _stride(grad_z), _stride(mu), _stride(scale), _stride(eps), stream, B, Z,
-            LOGSTD=logstd, MEAN_DIMS=mean_dims, REDUCTION=reduction, HINGE=hinge, ACC=_types(mu.dtype)[1], BLOCK=_block(Z),
+            grad_z, None if grad_rows is None else grad_rows.contiguous(), grad_loss, rows, loss,
+            mu, scale, eps, rng, sample_id, grad_mu, grad_scale,
+            _stride(grad_z), _stride(mu), _stride(scale), _stride(eps), stream, B, Z,
+            LOGSTD=logstd, MEAN_DIMS=mean_dims, REDUCTION=reduction, HINGE=hinge,
+            ACC=_types(mu.dtype)[1], BLOCK=_block(Z),
         )  # fmt: skip
     return grad_mu, grad_scale

@@ -16,7 +16,7 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 
 
 def philox4x32(counter: tuple[Tensor, ...], key: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Ten rounds on int64 tensors that hold unsigned 32-bit words: 4 counter words, 2 key words -> 4 words."""
+    """Ten rounds: 4 counter words, 2 key words -> 4 words; unsigned 32-bit words in int64 tensors."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
@@ -31,12 +31,18 @@ def bits(rng: Tensor, sample_id: Tensor, groups: int, stream: int) -> tuple[Tens
     """Four words for each sample and group of four elements: int64 [B, groups] each."""
     group = torch.arange(groups, device=rng.device)[None, :]
     seed, step = rng[0], rng[1]
-    counter = (group.expand(len(sample_id), -1), sample_id[:, None] & _LOW, step & _LOW, torch.full_like(step, stream))
+    counter = (
+        group.expand(len(sample_id), -1),
+        sample_id[:, None] & _LOW,
+        step & _LOW,
+        torch.full_like(step, stream),
+    )
     return philox4x32(counter, (seed & _LOW, seed >> 32 & _LOW))
 
 
 def normal(rng: Tensor, sample_id: Tensor | None, batch: int, dim: int, stream: int) -> Tensor:
-    """Standard normal noise [B, Z] by Box-Muller: words (0, 1) give elements 4g, 4g+1; words (2, 3) the next two.
+    """Standard normal noise [B, Z] by Box-Muller: words (0, 1) of group g give elements 4g and 4g + 1,
+    words (2, 3) the next two.
 
     Computed in float64 and rounded to float32; the kernels agree with it to a few float32 ulps.
     """

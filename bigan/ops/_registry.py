@@ -28,7 +28,9 @@ DEVICES = {"cpu": "CPU", "cuda": "CUDA"}  # device type -> dispatch key
 _REFERENCES: dict[str, Callable] = {}
 _STEMS: dict[str, str] = {}  # "reparam_kl_backward" -> "reparam_kl", the file that holds its kernels
 _NATIVE: set[tuple[str, str]] = set()  # (operator, device type) with a kernel from a loaded library
-_EXTRA: dict[str, Callable[[str, str], Callable | str]] = {}  # further backends (tests): (name, device) -> kernel or reason
+_EXTRA: dict[
+    str, Callable[[str, str], Callable | str]
+] = {}  # further backends (tests): (name, device) -> kernel or reason
 
 
 class BackendError(UserError, RuntimeError):
@@ -116,7 +118,9 @@ def differentiable_by_reference(name: str) -> Callable:
         result: list[Tensor | None] = [None] * len(inputs)
         if pairs and wanted:
             outs, cotangents = zip(*pairs, strict=True)
-            found = torch.autograd.grad(outs, [inputs[i] for i in wanted], cotangents, create_graph=again, allow_unused=True)
+            found = torch.autograd.grad(
+                outs, [inputs[i] for i in wanted], cotangents, create_graph=again, allow_unused=True
+            )
             for i, grad in zip(wanted, found, strict=True):
                 result[i] = grad
         return tuple(result)
@@ -152,13 +156,20 @@ def _triton(name: str, device: str) -> Callable | str:
 def _native_reason(name: str, device: str) -> str | None:
     if (name, device) in _NATIVE:
         return None
-    return _native.status()[device] or f"the {device} library has no {name}: it is older than the Python files, reinstall bigan"
+    return (
+        _native.status()[device]
+        or f"the {device} library has no {name}: it is older than the Python files, reinstall bigan"
+    )
 
 
 def backends(name: str, device: str) -> dict[str, str | None]:
     """Backend -> None where operator `name` can use it on `device` ("cpu", "cuda"), else the reason."""
     triton = _triton(name, device)
-    gone = "no GPU here (torch.cuda.is_available() is False)" if device == "cuda" and not torch.cuda.is_available() else None
+    gone = (
+        "no GPU here (torch.cuda.is_available() is False)"
+        if device == "cuda" and not torch.cuda.is_available()
+        else None
+    )
     return {
         "reference": gone,
         "native": _native_reason(name, device) or gone,
@@ -193,7 +204,9 @@ def _override(backend: str) -> torch.library.Library:
             raise BackendError(f"backend {backend!r} was asked for and cannot be used here: {reasons[0]}")
     lib = torch.library.Library("bigan", "IMPL")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="(?s).*[Oo]verrid")  # torch says once that a kernel is replaced: it is the purpose
+        warnings.filterwarnings(
+            "ignore", message="(?s).*[Oo]verrid"
+        )  # torch says once that a kernel is replaced: it is the purpose
         for (name, device), kernel in chosen.items():
             if isinstance(kernel, str):
                 kernel = _refuse(name, device, backend, kernel)
@@ -220,19 +233,23 @@ def use_backend(backend: str) -> Iterator[None]:
 
 
 def attach(modules: Sequence[str]) -> None:
-    """Import the operators, attach the built libraries and, where they lack one, Triton; then obey BIGAN_BACKEND."""
+    """Import the operators, attach the libraries and, where one lacks, Triton; then obey BIGAN_BACKEND."""
     for module in modules:
         importlib.import_module(module)
     _native.load()
     for device, key in DEVICES.items():
         if _native.status()[device] is None:
-            _NATIVE.update((n, device) for n in _REFERENCES if torch._C._dispatch_has_kernel_for_dispatch_key(f"bigan::{n}", key))
+            _NATIVE.update(
+                (n, device)
+                for n in _REFERENCES
+                if torch._C._dispatch_has_kernel_for_dispatch_key(f"bigan::{n}", key)
+            )
     if torch.cuda.is_available():
         for name in _REFERENCES:
             if (name, "cuda") not in _NATIVE and callable(kernel := _triton(name, "cuda")):
                 LIB.impl(name, kernel, "CUDA")
     global _PERMANENT
-    wish = os.environ.get("BIGAN_BACKEND", "auto")
+    wish = os.environ.get("BIGAN_BACKEND") or "auto"
     _PERMANENT = None if wish == "auto" else _override(wish)  # kept alive: the override ends with the object
 
 

@@ -21,7 +21,13 @@ def _(rng, sample_id, batch, dim, stream):
 
 
 def philox_normal(
-    rng: Tensor, batch: int, dim: int, *, stream: int = 0, sample_id: Tensor | None = None, dtype: torch.dtype = torch.float32
+    rng: Tensor,
+    batch: int,
+    dim: int,
+    *,
+    stream: int = 0,
+    sample_id: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """N(0, 1) noise [B, Z], a pure function of (seed, step, stream, sample id, element).
 

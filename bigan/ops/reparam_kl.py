@@ -19,7 +19,7 @@ REDUCTIONS = ("none", "mean", "sum")
 HINGES = ("off", "batch", "sample")
 _OFF, _BATCH, _SAMPLE = range(3)
 
-# Arguments of both operators, once.  sample: whether z is wanted; eps or (rng, sample_id, stream) then give the noise.
+# Arguments of both operators, once.  eps, or (rng, sample_id, stream), give the noise; with neither z is [0].
 # scale is log sigma^2, or log sigma with logstd.  loss is the reduced value, 0 with reduction "none".
 _ARGS = (
     "Tensor mu, Tensor scale, Tensor? eps, Tensor? rng, Tensor? sample_id, int stream, "
@@ -53,11 +53,26 @@ def _reference(mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduct
 
 
 @define(
-    f"reparam_kl_backward(Tensor? grad_z, Tensor? grad_rows, Tensor? grad_loss, Tensor rows, Tensor loss, {_ARGS})"
-    " -> (Tensor, Tensor)"
+    "reparam_kl_backward(Tensor? grad_z, Tensor? grad_rows, Tensor? grad_loss, Tensor rows, Tensor loss, "
+    f"{_ARGS}) -> (Tensor, Tensor)"
 )
 def _reference_backward(
-    grad_z, grad_rows, grad_loss, rows, loss, mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduction, hinge, margin
+    grad_z,
+    grad_rows,
+    grad_loss,
+    rows,
+    loss,
+    mu,
+    scale,
+    eps,
+    rng,
+    sample_id,
+    stream,
+    logstd,
+    mean_dims,
+    reduction,
+    hinge,
+    margin,
 ):  # -> [B, Z], [B, Z]
     acc = _accumulator(mu.dtype)
     m, sigma = mu.to(acc), (scale.to(acc) * (1 if logstd else 0.5)).exp()
@@ -113,7 +128,9 @@ def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, m
     _checks.floating(op, "mu", mu)
     name = "logstd" if logstd else "logvar"
     if torch.is_autocast_enabled(mu.device.type) and isinstance(scale, Tensor) and mu.dtype != scale.dtype:
-        wide = torch.promote_types(mu.dtype, scale.dtype)  # under autocast the two heads may come in different types
+        wide = torch.promote_types(
+            mu.dtype, scale.dtype
+        )  # under autocast the two heads may come in different types
         mu, scale, eps = mu.to(wide), scale.to(wide), None if eps is None else eps.to(wide)
     if mu.ndim < 2:
         _checks.fail(op, "mu", "be [B, Z] (or [B, ...])", mu)
@@ -129,7 +146,9 @@ def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, m
         _checks.stream(op, stream)
     if sample_id is not None:
         if rng is None:
-            raise ValueError(f"{op}: sample_id needs rng: it numbers the samples whose noise is drawn from it")
+            raise ValueError(
+                f"{op}: sample_id needs rng: it numbers the samples whose noise is drawn from it"
+            )
         _checks.sample_id(op, sample_id, mu.shape[0], mu.device)
     mean_dims = _checks.choice(op, "dims", dims, ("sum", "mean")) == 1
     code = _checks.choice(op, "reduction", reduction, REDUCTIONS)
@@ -139,13 +158,25 @@ def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, m
             _checks.fail(op, "margin", "be a finite number, 0 or more", margin)
         mode = _checks.choice(op, "hinge", hinge, HINGES[1:]) + 1
         if mode == _BATCH and reduction != "mean":
-            _checks.fail(op, "reduction", "be 'mean' with hinge='batch', which is on the batch mean", reduction)
+            _checks.fail(
+                op, "reduction", "be 'mean' with hinge='batch', which is on the batch mean", reduction
+            )
     shape = mu.shape
     if len(shape) > 2:
         mu, scale = mu.flatten(1), scale.flatten(1)
         eps = None if eps is None else eps.flatten(1)
     z, rows, loss = _forward(
-        mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, code, mode, 0.0 if margin is None else margin
+        mu,
+        scale,
+        eps,
+        rng,
+        sample_id,
+        stream,
+        logstd,
+        mean_dims,
+        code,
+        mode,
+        0.0 if margin is None else margin,
     )
     return z if len(shape) == 2 else z.view(shape), rows if reduction == "none" else loss
 
@@ -182,7 +213,9 @@ def reparam_kl(
     """
     if eps is None and rng is None and isinstance(mu, Tensor):
         rng = torch.randint(-(2**63), 2**63 - 1, (2,), dtype=torch.int64, device=mu.device)
-    return _call("reparam_kl", mu, logvar, eps, rng, sample_id, stream, logstd, dims, reduction, margin, hinge)
+    return _call(
+        "reparam_kl", mu, logvar, eps, rng, sample_id, stream, logstd, dims, reduction, margin, hinge
+    )
 
 
 def gaussian_kl(

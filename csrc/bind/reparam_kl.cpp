@@ -75,7 +75,7 @@ std::tuple<Tensor, Tensor> reparam_kl_backward(const MaybeTensor& grad_z, const 
   const auto scalars = [&](const char* name, const Tensor& t, int64_t count) {
     STD_TORCH_CHECK(static_cast<Dtype>(t.scalar_type()) == acc && t.numel() == count && same_device(t, mu), op, ": ", name,
                     " must have ", count, " elements of the type sums are kept in, got ", shape(t));
-    return torch::stable::contiguous(t);
+    return t.is_contiguous() ? t : torch::stable::contiguous(t);
   };
   const Tensor rows_c = scalars("rows", row_values, a.batch), loss_c = scalars("loss", loss, 1);
   a.rows = rows_c.data_ptr();

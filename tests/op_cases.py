@@ -1,0 +1,141 @@
+"""One declaration of every operator's inputs: tests and benchmarks draw from it.
+
+A new operator adds its cases here and is then tested for values, gradients, second gradients, opcheck,
+compilation, determinism and copies, in every backend and type, and benchmarked.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bigan import ops
+
+# Relative and absolute tolerance by type.  The reference runs in float64 on the same (rounded) inputs, so
+# what is left is the operator's own rounding: a few ulps of a float32 sum, one rounding to half types.
+ELEMENT = {torch.float64: 1e-12, torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
+# Noise is computed in float32 whatever the type of the data: cos and sin of 2 pi u differ by a few 1e-7
+# between backends, times sigma.
+NOISE = ELEMENT | {torch.float64: 2e-5, torch.float32: 2e-5}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A way to call an operator.
+
+    inputs(shape, dtype, device): the differentiable tensors.  call(*inputs): the outputs, as a tuple.
+    bytes(shape, itemsize): least traffic of a perfect kernel, forward and backward.
+    eager(*inputs): what people write without bigan, the benchmark's rival.
+    """
+
+    op: str
+    name: str
+    inputs: Callable[..., list[Tensor]]
+    call: Callable[..., tuple[Tensor, ...]]
+    shapes: tuple[tuple[int, ...], ...]
+    tol: dict[torch.dtype, float]
+    bench: tuple[tuple[int, ...], ...] = ()
+    bytes: Callable[[tuple[int, ...], int], int] | None = None
+    eager: Callable[..., tuple[Tensor, ...]] | None = None
+    raw: Callable[..., tuple[Any, ...]] | None = None  # arguments of the raw operator, for opcheck
+    differentiable: bool = True
+    dtypes: tuple[torch.dtype, ...] = field(default=tuple(ELEMENT))
+
+    def __str__(self) -> str:
+        return f"{self.op}-{self.name}"
+
+
+def randn(count: int) -> Callable[..., list[Tensor]]:
+    def inputs(shape, dtype, device):
+        return [torch.randn(shape, dtype=torch.float64).to(device, dtype) for _ in range(count)]
+
+    return inputs
+
+
+def seed(device: torch.device) -> Tensor:
+    return torch.tensor([0x9E3779B97F4A7C15 - 2**64, 41], device=device)  # both words of the seed in use
+
+
+# small, odd, one, no rows, no columns, longer than every block
+MATRICES = ((4, 8), (3, 37), (1, 1), (0, 16), (5, 0), (2, 1500))
+
+
+def _reparam(**options):
+    return lambda mu, scale: ops.reparam_kl(mu, scale, rng=seed(mu.device), stream=3, **options)
+
+
+def _given(**options):
+    def call(mu, scale):
+        eps = torch.linspace(-2, 2, mu.numel(), dtype=torch.float64, device=mu.device).view(mu.shape)
+        return ops.reparam_kl(mu, scale, eps.to(mu.dtype), **options)
+
+    return call
+
+
+def _kl(**options):
+    return lambda mu, scale: (ops.gaussian_kl(mu, scale, **options),)
+
+
+def _eager_reparam(mu, logvar):
+    z = mu + (0.5 * logvar).exp() * torch.randn_like(mu)
+    return z, 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1).mean()
+
+
+def _eager_kl(mu, logvar):
+    return (0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1).mean(),)
+
+
+def _raw_reparam(mu, scale):
+    return mu, scale, None, seed(mu.device), None, 3, False, False, 1, 1, 40.0
+
+
+LATENTS = (
+    (64, 128),
+    (256, 512),
+    (4096, 1024),
+)  # Soft-IntroVAE at 32 px; a large batch; large enough to leave the caches
+
+
+def _case(name, call, tol=ELEMENT, **more):
+    return Case("reparam_kl", name, randn(2), call, MATRICES, tol, **more)
+
+
+CASES = [
+    _case(
+        "drawn",
+        _reparam(reduction="mean"),
+        NOISE,
+        bench=LATENTS,
+        bytes=lambda s, n: (
+            8 * s[0] * s[1] * n
+        ),  # forward mu, logvar, z; backward mu, logvar, grad z, two gradients
+        eager=_eager_reparam,
+        raw=_raw_reparam,
+    ),
+    _case("drawn-rows", _reparam(), NOISE),
+    _case("drawn-logstd", _reparam(logstd=True, dims="mean", reduction="sum"), NOISE),
+    _case("given", _given(reduction="mean", margin=30.0)),
+    _case("given-sample-hinge", _given(reduction="none", margin=12.0, hinge="sample")),
+    _case("given-sample-hinge-mean", _given(reduction="mean", margin=12.0, hinge="sample", logstd=True)),
+    _case(
+        "kl",
+        _kl(reduction="mean"),
+        bench=LATENTS,
+        bytes=lambda s, n: 6 * s[0] * s[1] * n,
+        eager=_eager_kl,
+    ),
+    _case("kl-mean-dims", _kl(dims="mean", logstd=True)),
+    _case("kl-closed-hinge", _kl(reduction="mean", margin=0.0)),  # never passes: gradients are 0
+    Case(
+        "philox_normal",
+        "float32",
+        randn(1),
+        lambda x: (ops.philox_normal(seed(x.device), *x.shape, stream=5, dtype=x.dtype),),
+        MATRICES,
+        NOISE,
+        raw=lambda x: (seed(x.device), None, *x.shape, 5),
+        differentiable=False,
+    ),
+]
