@@ -315,3 +315,26 @@ def test_architectures(tmp_path, wish, made, gpus, chosen, numbers):
 )
 def test_architectures_that_cannot_be_had(tmp_path, wish, made, reason):
     assert reason in archs(tmp_path, wish, made, None)[2]
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        (
+            "-- The CXX compiler identification is unknown\nCMake Error at a.cmake:63 (message):\nThe C++ compiler\n\n"
+            '"/bin/broken"\n\nis not able to compile a simple test program.\n\nIt fails with the following output:',
+            'The C++ compiler "/bin/broken" is not able to compile a simple test program.',
+        ),
+        (
+            "CMake Error at b:1 (message):\nno nvcc found\nCall Stack (most recent call first):\nc:2",
+            "no nvcc found",
+        ),
+        (
+            "[1/2] Building\nx.cu:1:10: fatal error: y.h: No such file\ncompilation terminated.",
+            "x.cu:1:10: fatal error",
+        ),
+        ("Killed", "Killed"),
+    ],
+)
+def test_a_failed_build_is_told_in_one_line(log, said):
+    assert native._complaint(log.splitlines()).startswith(said)

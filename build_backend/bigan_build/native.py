@@ -154,13 +154,12 @@ def _run(command: list[str]) -> str | None:
 def _complaint(lines: list[str]) -> str:
     """The first error of a build log, in one line."""
     for i, line in enumerate(lines):
-        if line.startswith("CMake Error"):  # CMake says it below the place, up to an empty line
-            said = list(
-                itertools.takewhile(
-                    lambda s: s and s != "Call Stack (most recent call first):", lines[i + 1 :]
-                )
-            )
-            return " ".join(said or [line])[:300]
+        if line.startswith("CMake Error"):  # CMake says it below the place
+            after = itertools.takewhile(lambda s: not s.startswith(_END), lines[i + 1 :])
+            return " ".join(filter(None, after))[:300] or line
         if re.search(r"\berror\b", line, re.I):
             return line[:300]
     return lines[-1][:300] if lines else ""
+
+
+_END = ("Call Stack", "It fails with", "CMake will not be able", "-- ")
