@@ -1,8 +1,10 @@
 """The training engine: one loop for every system, and a run directory that survives anything.
 
-config    what a run is                      loop      the training loop
-noise     the random numbers of a step       state     all that a step changes
-rundir    config.json, log, pictures, lock   meter     the terms between two log lines
-checkpoint  files that survive a kill        progress  the bar, and messages to the user
-ema, grid, signals, loadrun                  as named
+config    what a run is                       loop        the training loop
+noise     the random numbers of a step        state       all that a step changes, as tensors
+schedule  when things are due                 checkpoint  files that survive a kill
+meter     the terms between two log lines     rundir      settings, log, pictures, lock
+gallery   pictures and val_mse                events      TensorBoard
+progress  the bar, messages to the user       loadrun     a trained system from its run directory
+ema, grid, signals, files                     as named
 """

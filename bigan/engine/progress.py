@@ -17,7 +17,7 @@ def tell(message: str) -> None:
 
 
 class Progress:
-    """Counts images from `start` to `total`; `fresh` terms are shown as they come from the log."""
+    """Counts images from `start` to `total`; beside them stand the terms of the newest log line."""
 
     def __init__(self, title: str, total: int, start: int):
         self.title, self.total, self.start, self.done = title, total, start, start
