@@ -52,7 +52,9 @@ class Case:
     cuda: str = ""
     args: tuple[str, ...] = (".",)
     env: dict[str, str] = field(default_factory=dict)
-    how: str = "tree"  # tree, sdist, wheel (built in the other environment), cmake
+    how: str = (
+        "tree"  # tree, again (the tree of the case before), sdist, wheel (of the other environment), cmake
+    )
     fails: str = ""  # the installation must fail, with these words
 
 
@@ -77,7 +79,7 @@ CASES = [
     Case("torch-cpu, broken compiler", "cpu", *["cmake failed"] * 2, env={"CXX": "{bin}/broken"}),
     Case("torch-cpu, from the sdist", "cpu", cuda=NO_CUDA_TORCH, how="sdist"),
     Case("torch-cpu, editable", "cpu", cuda=NO_CUDA_TORCH, args=("-e", ".")),
-    Case("torch-cpu, editable again", "cpu", cuda=NO_CUDA_TORCH, args=("-e", ".")),
+    Case("torch-cpu, editable again", "cpu", cuda=NO_CUDA_TORCH, args=("-e", "."), how="again"),
     Case("wheel built against torch with CUDA, here", "cpu", cuda=NO_CUDA_TORCH, how="wheel"),
     Case(
         "plain cmake, editable off",
@@ -103,6 +105,7 @@ class Matrix:
         self.work, self.torch_cpu = work, torch_cpu
         self.bin = work / "bin"
         self.wheels: dict[str, Path] = {}  # environment -> the wheel made in it
+        self.tree = work  # of the last case
         self._fake_tools()
 
     def _fake_tools(self) -> None:
@@ -179,7 +182,7 @@ class Matrix:
         python = self.python(case.venv)
         self.run([python, "-m", "pip", "uninstall", "-y", "bigan"])
         before = self.torch(python)
-        tree = self.copy(case.name)
+        self.tree = tree = self.tree if case.how == "again" else self.copy(case.name)
         env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGAN_", "CUDA", "TORCH_"))}
         env |= {key: value.format(bin=self.bin) for key, value in case.env.items()}
         empty = Path(tempfile.mkdtemp(dir=self.work))
