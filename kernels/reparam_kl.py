@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 
 from bigan.kernels import _philox
+from bigan.ops.reparam_kl import unpacked
 
 # the numbers of bigan/ops/reparam_kl.py
 _MEAN = tl.constexpr(1)
@@ -138,7 +139,8 @@ def _types(dtype):
     return (torch.float64, tl.float64) if dtype == torch.float64 else (torch.float32, tl.float32)
 
 
-def reparam_kl(mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduction, hinge, margin):
+def reparam_kl(mu, scale, eps, rng, sample_id, stream, options, margin):
+    logstd, mean_dims, reduction, hinge = unpacked(options)
     mu, scale, eps = _plain(mu), _plain(scale), _plain(eps)
     B, Z = mu.shape
     dtype, ACC = _types(mu.dtype)
@@ -159,23 +161,9 @@ def reparam_kl(mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduct
 
 
 def reparam_kl_backward(
-    grad_z,
-    grad_rows,
-    grad_loss,
-    rows,
-    loss,
-    mu,
-    scale,
-    eps,
-    rng,
-    sample_id,
-    stream,
-    logstd,
-    mean_dims,
-    reduction,
-    hinge,
-    margin,
+    grad_z, grad_rows, grad_loss, mu, scale, rows, loss, eps, rng, sample_id, stream, options, margin
 ):
+    logstd, mean_dims, reduction, hinge = unpacked(options)
     mu, scale, eps, grad_z = _plain(mu), _plain(scale), _plain(eps), _plain(grad_z)
     B, Z = mu.shape
     grad_mu = torch.empty((B, Z), dtype=mu.dtype, device=mu.device)

@@ -88,7 +88,7 @@ def _eager_kl(mu, logvar):
 
 
 def _raw_reparam(mu, scale):
-    return mu, scale, None, seed(mu.device), None, 3, False, False, 1, 1, 40.0
+    return mu, scale, None, seed(mu.device), None, 3, 1 << 2 | 1 << 4, 40.0  # reduction mean, hinge batch
 
 
 LATENTS = (

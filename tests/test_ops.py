@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 import torch
+import torch._dynamo.testing
 from op_cases import CASES, Case
 
 from bigan import ops
@@ -64,9 +65,22 @@ def evaluate(case: Case, inputs, cotangents=None):
     return outputs, cotangents, torch.autograd.grad(outputs, inputs, cotangents)
 
 
-@pytest.mark.parametrize("layout", [contiguous, strided, transposed])
+def name(value):
+    return value.__name__ if callable(value) and not isinstance(value, Case) else str(value)
+
+
+def layouts(case):
+    """Every shape as it is; an odd and a long one also with rows, and elements, apart."""
+    return [
+        (case, shape, layout)
+        for shape in case.shapes
+        for layout in (contiguous, strided, transposed)
+        if layout is contiguous or (min(shape) > 1 and any(n % 4 for n in shape))
+    ]
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("case,shape", [(c, s) for c in CASES for s in c.shapes], ids=str)
+@pytest.mark.parametrize("case,shape,layout", [item for case in CASES for item in layouts(case)], ids=name)
 def test_matches_reference(case, shape, dtype, layout, backend):
     if dtype not in case.dtypes:
         pytest.skip(f"{case.op} does not take {dtype}")
@@ -108,13 +122,15 @@ def test_reference_gradient_is_autograds(case, backend):
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
 def test_second_gradients(case, backend):
     inputs = [t.requires_grad_() for t in case.inputs((3, 5), torch.float64, DEVICE)]
-    assert torch.autograd.gradcheck(case.call, inputs, nondet_tol=0.0)
-    assert torch.autograd.gradgradcheck(case.call, inputs, nondet_tol=0.0)
+    fast = backend == "triton" and DEVICE == "cpu"  # one random direction: the interpreter takes 30 ms a call
+    assert torch.autograd.gradcheck(case.call, inputs, nondet_tol=0.0, fast_mode=fast)
+    assert torch.autograd.gradgradcheck(case.call, inputs, nondet_tol=0.0, fast_mode=fast)
 
 
 @pytest.mark.parametrize("case", RAW, ids=str)
 def test_opcheck(case, backend):
     inputs = [t.requires_grad_(case.differentiable) for t in case.inputs((3, 5), torch.float32, DEVICE)]
+    warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")  # its own
     torch.library.opcheck(getattr(torch.ops.bigan, case.op).default, case.raw(*inputs))
 
 
@@ -144,7 +160,7 @@ def test_compiles_whole_and_once(case, backend):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_same_bits_again(case, backend):
-    inputs = case.inputs((64, 300), torch.float32, DEVICE)
+    inputs = case.inputs((12, 300) if backend == "triton" else (256, 300), torch.float32, DEVICE)
     first, up, grads = evaluate(case, inputs)
     threads = torch.get_num_threads()
     try:

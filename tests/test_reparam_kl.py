@@ -178,13 +178,13 @@ def test_bad_arguments_are_named(change, error, message):
         ({2: torch.randn(4, 37)}, "eps must match mu"),
         ({3: torch.arange(3)}, "rng must be"),
         ({4: torch.arange(6)}, "sample_id must be"),
-        ({8: 7}, "reduction and hinge must be"),
+        ({6: 3 << 2}, "options must be"),
     ],
 )
 def test_raw_operator_refuses_what_would_read_outside(change, message):
     if reason := ops.backends("reparam_kl", "cpu")["native"]:
         pytest.skip(reason)
-    args = [*_good().values(), None, SEED, None, 0, False, False, 0, 0, 0.0]
+    args = [*_good().values(), None, SEED, None, 0, 0, 0.0]
     for position, value in change.items():
         args[position] = value
     with pytest.raises(RuntimeError, match=message):

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from torch.compiler import is_compiling
+
 from bigan import _native
 from bigan.errors import UserError, unknown
 
@@ -56,31 +58,36 @@ def fake(name: str) -> Callable[[Callable], Callable]:
     return torch.library.register_fake(f"bigan::{name}", lib=LIB)
 
 
-def differentiable(name: str, save: Callable, backward: Callable) -> Callable:
+def differentiable(name: str, wanted: int, save: Callable, backward: Callable) -> Callable:
     """Give operator `name` its gradient; returns the quickest way to call it.
 
-    save(ctx, inputs, outputs) keeps what is needed; backward(ctx, *grads) returns one gradient an input
-    and computes it with operators that are differentiable themselves (see `differentiable_by_reference`).
-    Gradients of unused outputs arrive as None.  This is torch.library.register_autograd without its
-    argument trees: a third of its cost in eager, the same graph under torch.compile.
+    Its first `wanted` inputs can have one.  save(ctx, inputs, outputs) keeps what is needed; backward(ctx,
+    *grads) returns one gradient for each of them and computes it with operators that are differentiable
+    themselves (see `differentiable_by_reference`).  Gradients of unused outputs arrive as None.  This is
+    torch.library.register_autograd without its argument trees: the same graph under torch.compile.
     """
     op = getattr(torch.ops.bigan, name).default
 
     def forward(ctx, *inputs):
+        inputs = (*inputs[:-1], *inputs[-1])
         ctx.set_materialize_grads(False)
         with torch._C._AutoDispatchBelowAutograd():
             outputs = op(*inputs)
         save(ctx, inputs, outputs)
         return outputs
 
-    members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    def gradients(ctx, *grads):
+        return *backward(ctx, *grads), None
+
+    members = {"forward": staticmethod(forward), "backward": staticmethod(gradients)}
     apply = type(f"{name}_function", (torch.autograd.Function,), members).apply
 
     def kernel(*inputs):
         if torch.is_grad_enabled():
-            for value in inputs:
-                if isinstance(value, Tensor) and value.requires_grad:
-                    return apply(*inputs)
+            for value in inputs[:wanted]:
+                if value is not None and value.requires_grad:
+                    # the others in one: autograd looks at every argument
+                    return apply(*inputs[:wanted], inputs[wanted:])
         with torch._C._AutoDispatchBelowAutograd():
             return op(*inputs)
 
@@ -88,13 +95,13 @@ def differentiable(name: str, save: Callable, backward: Callable) -> Callable:
 
     def call(*inputs):
         # what the dispatcher would do, without going through it twice; the compiler needs to see the operator
-        return op(*inputs) if torch.compiler.is_compiling() else kernel(*inputs)
+        return op(*inputs) if is_compiling() else kernel(*inputs)
 
     return call
 
 
-def differentiable_by_reference(name: str) -> Callable:
-    """Give operator `name` (a backward, usually) the gradient of its own reference.
+def differentiable_by_reference(name: str, wanted: int) -> Callable:
+    """Give operator `name`, a backward usually, the gradient of its reference by its first `wanted` inputs.
 
     Plain PyTorch under autograd, so derivatives of every further order are right; slower than a kernel,
     which only gradient penalties notice.
@@ -110,22 +117,23 @@ def differentiable_by_reference(name: str) -> Callable:
         inputs, again = list(ctx.others), torch.is_grad_enabled()
         with torch.enable_grad():
             for i, saved in zip(ctx.tensors, ctx.saved_tensors, strict=True):
-                inputs[i] = saved if again else saved.detach().requires_grad_(ctx.needs_input_grad[i])
+                needed = i < wanted and ctx.needs_input_grad[i]
+                inputs[i] = saved if again else saved.detach().requires_grad_(needed)
             outputs = reference(*inputs)
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
         pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if g is not None and o.requires_grad]
-        wanted = [i for i in ctx.tensors if ctx.needs_input_grad[i]]
-        result: list[Tensor | None] = [None] * len(inputs)
-        if pairs and wanted:
+        asked = [i for i in ctx.tensors if i < wanted and ctx.needs_input_grad[i]]
+        result: list[Tensor | None] = [None] * wanted
+        if pairs and asked:
             outs, cotangents = zip(*pairs, strict=True)
             found = torch.autograd.grad(
-                outs, [inputs[i] for i in wanted], cotangents, create_graph=again, allow_unused=True
+                outs, [inputs[i] for i in asked], cotangents, create_graph=again, allow_unused=True
             )
-            for i, grad in zip(wanted, found, strict=True):
+            for i, grad in zip(asked, found, strict=True):
                 result[i] = grad
         return tuple(result)
 
-    return differentiable(name, save, backward)
+    return differentiable(name, wanted, save, backward)
 
 
 def names() -> list[str]:

@@ -21,10 +21,16 @@ _OFF, _BATCH, _SAMPLE = range(3)
 
 # Arguments of both operators, once.  eps, or (rng, sample_id, stream), give the noise; with neither z is [0].
 # scale is log sigma^2, or log sigma with logstd.  loss is the reduced value, 0 with reduction "none".
-_ARGS = (
-    "Tensor mu, Tensor scale, Tensor? eps, Tensor? rng, Tensor? sample_id, int stream, "
-    "bool logstd, bool mean_dims, int reduction, int hinge, float margin"
-)
+_ARGS = "Tensor? eps, Tensor? rng, Tensor? sample_id, int stream, int options, float margin"
+
+
+def options(logstd: bool, mean_dims: bool, reduction: int, hinge: int) -> int:
+    """All choices in one number: at a GAN's sizes the call is what costs, and each argument adds to it."""
+    return logstd | mean_dims << 1 | reduction << 2 | hinge << 4
+
+
+def unpacked(options: int) -> tuple[bool, bool, int, int]:
+    return bool(options & 1), bool(options & 2), options >> 2 & 3, options >> 4 & 3
 
 
 def _accumulator(dtype: torch.dtype) -> torch.dtype:
@@ -38,9 +44,10 @@ def _noise(mu, eps, rng, sample_id, stream):
     return _philox.normal(rng, sample_id, mu.shape[0], mu.shape[1], stream)
 
 
-@define(f"reparam_kl({_ARGS}) -> (Tensor z, Tensor rows, Tensor loss)")
-def _reference(mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduction, hinge, margin):
+@define(f"reparam_kl(Tensor mu, Tensor scale, {_ARGS}) -> (Tensor z, Tensor rows, Tensor loss)")
+def _reference(mu, scale, eps, rng, sample_id, stream, options, margin):
     """[B, Z], [B, Z] -> z [B, Z] (or [0]), rows [B], loss []."""
+    logstd, mean_dims, reduction, hinge = unpacked(options)
     acc = _accumulator(mu.dtype)
     m, lv = mu.to(acc), scale.to(acc) * (2 if logstd else 1)
     noise = _noise(mu, eps, rng, sample_id, stream)
@@ -53,33 +60,19 @@ def _reference(mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduct
 
 
 @define(
-    "reparam_kl_backward(Tensor? grad_z, Tensor? grad_rows, Tensor? grad_loss, Tensor rows, Tensor loss, "
-    f"{_ARGS}) -> (Tensor, Tensor)"
+    "reparam_kl_backward(Tensor? grad_z, Tensor? grad_rows, Tensor? grad_loss, Tensor mu, Tensor scale, "
+    f"Tensor? rows, Tensor? loss, {_ARGS}) -> (Tensor, Tensor)"
 )
 def _reference_backward(
-    grad_z,
-    grad_rows,
-    grad_loss,
-    rows,
-    loss,
-    mu,
-    scale,
-    eps,
-    rng,
-    sample_id,
-    stream,
-    logstd,
-    mean_dims,
-    reduction,
-    hinge,
-    margin,
-):  # -> [B, Z], [B, Z]
+    grad_z, grad_rows, grad_loss, mu, scale, rows, loss, eps, rng, sample_id, stream, options, margin
+):  # -> [B, Z], [B, Z]; rows and loss, the forward's, are needed with a hinge alone
+    logstd, mean_dims, reduction, hinge = unpacked(options)
     acc = _accumulator(mu.dtype)
     m, sigma = mu.to(acc), (scale.to(acc) * (1 if logstd else 0.5)).exp()
     # c: derivative by the KL of each row.  The hinge passes where it is above 0 (and NaN), as relu does.
-    c = torch.zeros_like(rows)
+    c = m.new_zeros(len(m))
     if grad_loss is not None and REDUCTIONS[reduction] != "none":
-        g = grad_loss / max(len(rows), 1) if REDUCTIONS[reduction] == "mean" else grad_loss
+        g = grad_loss / max(len(m), 1) if REDUCTIONS[reduction] == "mean" else grad_loss
         c = c + (torch.where(loss <= 0, 0, -g) if hinge == _BATCH else g)
     if grad_rows is not None:
         c = c + grad_rows
@@ -95,46 +88,65 @@ def _reference_backward(
 
 
 @fake("reparam_kl")
-def _(mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduction, hinge, margin):
+def _(mu, scale, eps, rng, sample_id, stream, options, margin):
     acc = _accumulator(mu.dtype)
     z = mu.new_empty(0) if eps is None and rng is None else mu.new_empty(mu.shape)
     return z, mu.new_empty(mu.shape[0], dtype=acc), mu.new_empty((), dtype=acc)
 
 
 @fake("reparam_kl_backward")
-def _(grad_z, grad_rows, grad_loss, rows, loss, mu, *_):
+def _(grad_z, grad_rows, grad_loss, mu, *_):
     return mu.new_empty(mu.shape), mu.new_empty(mu.shape)
 
 
 def _save(ctx, inputs, outputs):
-    mu, scale, eps, rng, sample_id, *ctx.options = inputs
-    ctx.save_for_backward(*outputs[1:], mu, scale, eps, rng, sample_id)
+    mu, scale, eps, rng, sample_id, *ctx.rest = inputs
+    _, rows, loss = outputs if ctx.rest[1] >> 4 else (None, None, None)
+    ctx.save_for_backward(mu, scale, rows, loss, eps, rng, sample_id)
 
 
 def _backward(ctx, grad_z, grad_rows, grad_loss):
-    rows, loss, mu, scale, eps, rng, sample_id = ctx.saved_tensors
-    if eps is None and rng is None:
+    saved = ctx.saved_tensors
+    if saved[4] is None and saved[5] is None:
         grad_z = None  # no sample was drawn: z is empty
-    grads = _gradient(grad_z, grad_rows, grad_loss, rows, loss, mu, scale, eps, rng, sample_id, *ctx.options)
-    return *grads, None, None, None, None, None, None, None, None, None
+    return _gradient(grad_z, grad_rows, grad_loss, *saved, *ctx.rest)
 
 
-_gradient = differentiable_by_reference("reparam_kl_backward")
-_forward = differentiable("reparam_kl", _save, _backward)
+_gradient = differentiable_by_reference("reparam_kl_backward", wanted=5)
+_forward = differentiable("reparam_kl", 2, _save, _backward)
 
 
 def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, margin, hinge):
     """Check, flatten [B, ...] to [B, Z], call; returns z and what `reduction` asks for."""
     _checks.floating(op, "mu", mu)
-    name = "logstd" if logstd else "logvar"
-    if torch.is_autocast_enabled(mu.device.type) and isinstance(scale, Tensor) and mu.dtype != scale.dtype:
-        wide = torch.promote_types(
-            mu.dtype, scale.dtype
-        )  # under autocast the two heads may come in different types
-        mu, scale, eps = mu.to(wide), scale.to(wide), None if eps is None else eps.to(wide)
-    if mu.ndim < 2:
+    if torch.is_autocast_enabled(mu.device.type):
+        mu, scale, eps = _widest(mu, scale, eps)
+    shape = mu.shape
+    if len(shape) < 2:
         _checks.fail(op, "mu", "be [B, Z] (or [B, ...])", mu)
-    _checks.same(op, name, scale, "mu", mu)
+    _checks.same(op, "logstd" if logstd else "logvar", scale, "mu", mu)
+    if eps is not None or rng is not None or sample_id is not None:
+        _check_noise(op, mu, eps, rng, sample_id, stream)
+    mode = _OFF if margin is None else _check_hinge(op, margin, hinge, reduction)
+    mean_dims = _checks.choice(op, "dims", dims, ("sum", "mean"))
+    packed = options(logstd, mean_dims, _checks.choice(op, "reduction", reduction, REDUCTIONS), mode)
+    if len(shape) > 2:
+        mu, scale, eps = mu.flatten(1), scale.flatten(1), None if eps is None else eps.flatten(1)
+    z, rows, loss = _forward(
+        mu, scale, eps, rng, sample_id, stream, packed, 0.0 if margin is None else margin
+    )
+    return z if len(shape) == 2 else z.view(shape), rows if reduction == "none" else loss
+
+
+def _widest(mu, scale, eps):
+    """Under autocast the heads of one encoder may come in two types."""
+    if not isinstance(scale, Tensor) or mu.dtype == scale.dtype:
+        return mu, scale, eps
+    wide = torch.promote_types(mu.dtype, scale.dtype)
+    return mu.to(wide), scale.to(wide), None if eps is None else eps.to(wide)
+
+
+def _check_noise(op, mu, eps, rng, sample_id, stream):
     if eps is not None:
         _checks.same(op, "eps", eps, "mu", mu)
         if eps.requires_grad:
@@ -150,35 +162,16 @@ def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, m
                 f"{op}: sample_id needs rng: it numbers the samples whose noise is drawn from it"
             )
         _checks.sample_id(op, sample_id, mu.shape[0], mu.device)
-    mean_dims = _checks.choice(op, "dims", dims, ("sum", "mean")) == 1
-    code = _checks.choice(op, "reduction", reduction, REDUCTIONS)
-    mode = _OFF
-    if margin is not None:
-        if not 0 <= margin < float("inf"):
-            _checks.fail(op, "margin", "be a finite number, 0 or more", margin)
-        mode = _checks.choice(op, "hinge", hinge, HINGES[1:]) + 1
-        if mode == _BATCH and reduction != "mean":
-            _checks.fail(
-                op, "reduction", "be 'mean' with hinge='batch', which is on the batch mean", reduction
-            )
-    shape = mu.shape
-    if len(shape) > 2:
-        mu, scale = mu.flatten(1), scale.flatten(1)
-        eps = None if eps is None else eps.flatten(1)
-    z, rows, loss = _forward(
-        mu,
-        scale,
-        eps,
-        rng,
-        sample_id,
-        stream,
-        logstd,
-        mean_dims,
-        code,
-        mode,
-        0.0 if margin is None else margin,
-    )
-    return z if len(shape) == 2 else z.view(shape), rows if reduction == "none" else loss
+
+
+def _check_hinge(op, margin, hinge, reduction):
+    """The number of the hinge."""
+    if not 0 <= margin < float("inf"):
+        _checks.fail(op, "margin", "be a finite number, 0 or more", margin)
+    mode = _checks.choice(op, "hinge", hinge, HINGES[1:]) + 1
+    if mode == _BATCH and reduction != "mean":
+        _checks.fail(op, "reduction", "be 'mean' with hinge='batch', which is on the batch mean", reduction)
+    return mode
 
 
 def reparam_kl(

@@ -10,14 +10,16 @@ struct Held {  // copies that must outlive the launch
 };
 
 ReparamKlArgs common_args(const char* op, const Tensor& mu, const Tensor& scale, const MaybeTensor& eps, const MaybeTensor& rng,
-                          const MaybeTensor& sample_id, int64_t stream, bool logstd, bool mean_dims, int64_t reduction,
-                          int64_t hinge, double margin, Held& held) {
+                          const MaybeTensor& sample_id, int64_t stream, int64_t options, double margin, Held& held) {
   ReparamKlArgs a{};
+  const int64_t reduction = options >> 2 & 3, hinge = options >> 4 & 3;  // as bigan/ops/reparam_kl.py packs them
+  STD_TORCH_CHECK(0 <= options && options < 64 && reduction <= 2 && hinge <= 2, op, ": options must be what options() gives, got ",
+                  options);
+  a.logstd = options & 1;
+  a.mean_dims = options & 2;
   a.dtype = float_dtype(op, "mu", mu);
   STD_TORCH_CHECK(mu.dim() == 2, op, ": mu must be [B, Z], got ", shape(mu));
-  check_like(op, logstd ? "logstd" : "logvar", scale, "mu", mu);
-  STD_TORCH_CHECK(0 <= reduction && reduction <= 2 && 0 <= hinge && hinge <= 2, op, ": reduction and hinge must be 0, 1 or 2, got ",
-                  reduction, " and ", hinge);
+  check_like(op, a.logstd ? "logstd" : "logvar", scale, "mu", mu);
   a.batch = mu.size(0);
   a.dim = mu.size(1);
   a.mu = rows(mu, held.mu);
@@ -29,8 +31,6 @@ ReparamKlArgs common_args(const char* op, const Tensor& mu, const Tensor& scale,
   a.rng = int64_data(op, "rng", rng, 2, mu);
   a.sample_id = int64_data(op, "sample_id", sample_id, a.batch, mu);
   a.stream = stream;
-  a.logstd = logstd;
-  a.mean_dims = mean_dims;
   a.reduction = static_cast<Reduction>(reduction);
   a.hinge = static_cast<Hinge>(hinge);
   a.margin = margin;
@@ -40,11 +40,10 @@ ReparamKlArgs common_args(const char* op, const Tensor& mu, const Tensor& scale,
 }
 
 std::tuple<Tensor, Tensor, Tensor> reparam_kl(const Tensor& mu, const Tensor& scale, const MaybeTensor& eps,
-                                              const MaybeTensor& rng, const MaybeTensor& sample_id, int64_t stream, bool logstd,
-                                              bool mean_dims, int64_t reduction, int64_t hinge, double margin) {
+                                              const MaybeTensor& rng, const MaybeTensor& sample_id, int64_t stream,
+                                              int64_t options, double margin) {
   Held held;
-  ReparamKlArgs a =
-      common_args("reparam_kl", mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduction, hinge, margin, held);
+  ReparamKlArgs a = common_args("reparam_kl", mu, scale, eps, rng, sample_id, stream, options, margin, held);
   const Dtype acc = accumulator(a.dtype);
   const bool sample = eps || rng;
   Tensor z = sample ? empty<2>({a.batch, a.dim}, a.dtype, mu) : empty<1>({0}, a.dtype, mu);
@@ -63,31 +62,33 @@ std::tuple<Tensor, Tensor, Tensor> reparam_kl(const Tensor& mu, const Tensor& sc
   return {z, row_values, loss};
 }
 
-std::tuple<Tensor, Tensor> reparam_kl_backward(const MaybeTensor& grad_z, const MaybeTensor& grad_rows, const MaybeTensor& grad_loss,
-                                               const Tensor& row_values, const Tensor& loss, const Tensor& mu, const Tensor& scale,
-                                               const MaybeTensor& eps, const MaybeTensor& rng, const MaybeTensor& sample_id,
-                                               int64_t stream, bool logstd, bool mean_dims, int64_t reduction, int64_t hinge,
-                                               double margin) {
+std::tuple<Tensor, Tensor> reparam_kl_backward(const MaybeTensor& grad_z, const MaybeTensor& grad_rows,
+                                               const MaybeTensor& grad_loss, const Tensor& mu, const Tensor& scale,
+                                               const MaybeTensor& row_values, const MaybeTensor& loss, const MaybeTensor& eps,
+                                               const MaybeTensor& rng, const MaybeTensor& sample_id, int64_t stream,
+                                               int64_t options, double margin) {
   const char* op = "reparam_kl_backward";
   Held held;
-  ReparamKlArgs a = common_args(op, mu, scale, eps, rng, sample_id, stream, logstd, mean_dims, reduction, hinge, margin, held);
+  ReparamKlArgs a = common_args(op, mu, scale, eps, rng, sample_id, stream, options, margin, held);
   const Dtype acc = accumulator(a.dtype);
-  const auto scalars = [&](const char* name, const Tensor& t, int64_t count) {
-    STD_TORCH_CHECK(static_cast<Dtype>(t.scalar_type()) == acc && t.numel() == count && same_device(t, mu), op, ": ", name,
-                    " must have ", count, " elements of the type sums are kept in, got ", shape(t));
-    return t.is_contiguous() ? t : torch::stable::contiguous(t);
+  // The data of a tensor of sums, contiguous in `keep`, or null.
+  const auto sums = [&](const char* name, const MaybeTensor& t, int64_t count, MaybeTensor& keep) -> void* {
+    if (!t) return nullptr;
+    STD_TORCH_CHECK(static_cast<Dtype>(t->scalar_type()) == acc && t->numel() == count && same_device(*t, mu), op, ": ", name,
+                    " must have ", count, " elements of the type sums are kept in, got ", shape(*t));
+    return keep.emplace(t->is_contiguous() ? *t : torch::stable::contiguous(*t)).data_ptr();
   };
-  const Tensor rows_c = scalars("rows", row_values, a.batch), loss_c = scalars("loss", loss, 1);
-  a.rows = rows_c.data_ptr();
-  a.loss = loss_c.data_ptr();
+  MaybeTensor rows_c, loss_c, grad_rows_c, grad_loss_c;
+  a.rows = sums("rows", row_values, a.batch, rows_c);
+  a.loss = sums("loss", loss, 1, loss_c);
+  a.grad_rows = sums("grad_rows", grad_rows, a.batch, grad_rows_c);
+  a.grad_loss = sums("grad_loss", grad_loss, 1, grad_loss_c);
+  STD_TORCH_CHECK(a.hinge == Hinge::kOff || (row_values && loss), op, ": a hinge needs the forward's rows and loss");
   if (grad_z) {
     STD_TORCH_CHECK(eps || rng, op, ": grad_z needs eps or rng");
     check_like(op, "grad_z", *grad_z, "mu", mu);
     a.grad_z = rows(*grad_z, held.grad_z);
   }
-  MaybeTensor grad_rows_c, grad_loss_c;
-  if (grad_rows) a.grad_rows = grad_rows_c.emplace(scalars("grad_rows", *grad_rows, a.batch)).data_ptr();
-  if (grad_loss) a.grad_loss = grad_loss_c.emplace(scalars("grad_loss", *grad_loss, 1)).data_ptr();
   Tensor grad_mu = empty<2>({a.batch, a.dim}, a.dtype, mu), grad_scale = empty<2>({a.batch, a.dim}, a.dtype, mu);
   a.grad_mu = grad_mu.data_ptr();
   a.grad_scale = grad_scale.data_ptr();
