@@ -24,24 +24,27 @@ OPTIONS = {
 }
 
 
-def run(variant: str, arguments: list[str], root: Path = ROOT) -> tuple[int, str]:
-    """pytest's exit code and the sanitizer's reports."""
+def run(variant: str, arguments: list[str], quiet: bool = False, **variables: str) -> tuple[int, str]:
+    """pytest's exit code and the sanitizer's reports; quiet: with pytest's output, which is not printed."""
     with tempfile.TemporaryDirectory() as folder:
         options = {k: v.format(log=f"{folder}/log") for k, v in OPTIONS[variant].items()}
         environment = {
             **os.environ,
             **options,
+            **variables,
             "BIGAN_EMULATION": variant,
             "LD_PRELOAD": emu_build.preload(variant),
             "OMP_NUM_THREADS": "1",  # torch's own threads are not the subject
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         }
         # sys.executable is the real binary: a shell wrapper, as pyenv's, crashes under libtsan.
         command = [sys.executable, "-X", "faulthandler", "-m", "pytest", "-q", "-r", "fE"]
         command += ["-p", "no:cacheprovider", *arguments]
-        code = subprocess.run(command, env=environment, cwd=root).returncode
+        if variant == "asan":
+            command.append("-s")  # UBSan ends the process with its report in pytest's capture
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=quiet, text=True)
         reports = "".join(p.read_text(errors="replace") for p in sorted(Path(folder).glob("log*")))
-    return code, reports
+    return done.returncode, reports + (done.stdout + done.stderr if quiet else "")
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ shared memory, spills.
     python scripts/ptxas_report.py --check    # also fail where the table in docs/ is not what this nvcc makes
 
 No GPU is needed.  Fails on a spill, a stack frame (an array indexed at run time: its accesses go to memory)
-or a warning.  Another nvcc makes other numbers: --check compares the table only where the version is the same.
+or a warning.  Another nvcc makes other numbers: --check compares it only where the version is the same.
 """
 
 import argparse

@@ -169,7 +169,7 @@ static void run_grid(const Launch& l) {
   for (std::uint64_t k = 0; k < blocks && !m.error; ++k) {
     const std::uint64_t id = m.schedule == Schedule::reverse ? blocks - 1 - k : next;
     next = (next + (random ? 0x9E3779B1ull : 1)) % blocks;
-    if (id < m.first_block || id > m.last_block) continue;
+    if (blocks - id > m.last_blocks) continue;
     blockIdx = {static_cast<unsigned>(id % l.grid.x), static_cast<unsigned>(id / l.grid.x % l.grid.y),
                 static_cast<unsigned>(id / l.grid.x / l.grid.y)};
     run_block();

@@ -86,11 +86,8 @@ void emu_schedule(int schedule, std::uint64_t seed) {
   emu::machine.random = seed * 2 + 1;
 }
 
-// Only blocks first..last run: a grid over 2^32 elements then costs nothing.
-void emu_only_blocks(std::uint64_t first, std::uint64_t last) {
-  emu::machine.first_block = first;
-  emu::machine.last_block = last;
-}
+// Of each grid only the last blocks run: one over 2^32 elements then costs nothing.
+void emu_last_blocks(std::uint64_t count) { emu::machine.last_blocks = count; }
 
 void emu_arena(std::uintptr_t base, std::uintptr_t bytes, const std::uintptr_t* begins, const std::uintptr_t* ends) {
   emu::machine.arena = base;

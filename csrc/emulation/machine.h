@@ -63,8 +63,8 @@ struct Machine {
   // Settings.
   Schedule schedule = Schedule::forward;
   std::uint64_t random = 1;
-  std::uint64_t first_block = 0, last_block = ~std::uint64_t{0};
-  Executor executor = nullptr;  // null: run the kernels here
+  std::uint64_t last_blocks = ~std::uint64_t{0};  // only so many blocks at the end of a grid run
+  Executor executor = nullptr;                    // null: run the kernels here
   // Device memory: [arena, arena + arena_bytes); the tensor that owns a page is [begins[page], ends[page]).
   std::uintptr_t arena = 0, arena_bytes = 0;
   const std::uintptr_t *begins = nullptr, *ends = nullptr;

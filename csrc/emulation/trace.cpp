@@ -122,7 +122,8 @@ EMU_HOOKS(1)
 EMU_HOOKS(2)
 EMU_HOOKS(4)
 EMU_HOOKS(8)
-EMU_HOOKS(16) EMU_ATOMIC_HOOKS(32, std::uint32_t)
+EMU_HOOKS(16)
+EMU_ATOMIC_HOOKS(32, std::uint32_t)
     EMU_ATOMIC_HOOKS(64, std::uint64_t) void __tsan_read_range(std::uintptr_t a, std::size_t n) {
   emu::access(a, n, false, __builtin_return_address(0));
 }

@@ -50,7 +50,7 @@ struct Arena final : c10::Allocator {
     if ((next_page + pages + 1) * kPage > kBytes) throw std::bad_alloc();
     char* body = base + next_page * kPage;
     next_page += pages + 1;  // and the guard
-    mprotect(body, pages * kPage, PROT_READ | PROT_WRITE);
+    if (mprotect(body, pages * kPage, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
     if (bytes <= kFillLimit) std::memset(body, 0xFF, pages * kPage);
     char* data = body + (pages * kPage - bytes) / 16 * 16;
     const auto begin = reinterpret_cast<uintptr_t>(data);

@@ -13,6 +13,8 @@ from pathlib import Path
 import emu_build
 import torch
 
+from bigan.ops import _registry
+
 SCHEDULES = {"forward": (0, 0), "reverse": (1, 0), "random 1": (2, 1), "random 2": (2, 2)}
 VARIANT = os.environ.get("BIGAN_EMULATION", "host")  # "asan" and "tsan": set by scripts/emulation_sanitize.py
 
@@ -73,7 +75,7 @@ class Machine:
         lib.emu_launch_traffic.argtypes = [C.c_uint64, C.POINTER(C.c_uint64)]
         lib.emu_add_traffic.argtypes = [C.c_uint64] * 4
         lib.emu_schedule.argtypes = [C.c_int, C.c_uint64]
-        lib.emu_only_blocks.argtypes = [C.c_uint64, C.c_uint64]
+        lib.emu_last_blocks.argtypes = [C.c_uint64]
         lib.emu_arena.argtypes = [C.c_void_p] * 4
         lib.emu_set_error.argtypes = [C.c_char_p]
         lib.emu_executor.argtypes = [C.c_void_p]
@@ -102,13 +104,13 @@ class Machine:
             self.library.emu_schedule(*SCHEDULES["forward"])
 
     @contextlib.contextmanager
-    def only_blocks(self, first: int, last: int) -> Iterator[None]:
-        """Run these blocks of each grid: tests of huge tensors."""
-        self.library.emu_only_blocks(first, last)
+    def last_blocks(self, count: int) -> Iterator[None]:
+        """Of each grid run only so many blocks at its end: tests of huge tensors."""
+        self.library.emu_last_blocks(count)
         try:
             yield
         finally:
-            self.library.emu_only_blocks(0, 2**64 - 1)
+            self.library.emu_last_blocks(2**64 - 1)
 
     @contextlib.contextmanager
     def executor(self, run: Callable | None) -> Iterator[None]:
@@ -177,27 +179,37 @@ def load(name: str) -> Machine:
     return Machine(emu_build.kernels_of_tests(name, VARIANT))
 
 
-_SCHEMAS = []  # keeps the operators declared
+_DECLARED = []  # keeps the operators declared
 
 
 @functools.cache
 def operators() -> Machine:
     """Load the kernels of csrc/cuda as the backend "emulated" of bigan's operators on CPU tensors."""
-    from bigan.ops import _registry
-
     path = emu_build.operators(VARIANT)
-    declared = torch.library.Library("bigan_emulated", "DEF")
+    library = torch.library.Library("bigan_emulated", "DEF")
     for name in _registry._REFERENCES:
-        declared.define(str(getattr(torch.ops.bigan, name).default._schema).removeprefix("bigan::"))
-    _SCHEMAS.append(declared)
-    torch.ops.load_library(path)
+        library.define(str(getattr(torch.ops.bigan, name).default._schema).removeprefix("bigan::"))
+    _DECLARED.append(library)
+    torch.ops.load_library(path)  # attaches the kernels
+    machine = Machine(path)
 
-    def kernel(name: str, device: str) -> Callable | str:
+    def find(name: str, device: str) -> Callable | str:
         if device != "cpu":
             return "the emulation works on CPU tensors"
         if not torch._C._dispatch_has_kernel_for_dispatch_key(f"bigan_emulated::{name}", "CPU"):
             return f"there is no csrc/cuda/{_registry._STEMS[name]}.cu"
-        return getattr(torch.ops.bigan_emulated, name).default
+        op = getattr(torch.ops.bigan_emulated, name).default
 
-    _registry._EXTRA["emulated"] = kernel
-    return Machine(path)
+        def kernel(*args):
+            try:
+                out = op(*args)
+            except RuntimeError:
+                machine.check()  # says what happened, where the binding says that a launch failed
+                raise
+            machine.check()
+            return out
+
+        return kernel
+
+    _registry._EXTRA["emulated"] = find
+    return machine

@@ -1,0 +1,77 @@
+"""Planted bugs: one change each to a kernel or to what kernels share, and where it must be noticed.
+
+`tests` are pytest's arguments. `by` names the check that must fail: "host" (the ordinary run: values,
+bounds, schedules), "asan", "tsan" or "ptx"; most bugs are seen by several, scripts/emulation_mutants.py
+tells by which. A change that no longer applies to its source is an error: keep the list with the kernels,
+and add to it the bugs that were found by hand.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import emu_build
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    file: str  # in csrc/
+    old: str
+    new: str
+    tests: str = "tests/emulation/test_helpers.py"
+    by: str = "host"
+
+    def plant(self, into: Path) -> Path:
+        """A copy of the sources with this bug; returns `into`."""
+        shutil.copytree(emu_build.ROOT / "csrc", into / "csrc")
+        shutil.copytree(
+            emu_build.HERE, into / "tests/emulation", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        path = into / "csrc" / self.file
+        text = path.read_text()
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.name}: {text.count(self.old)} places in {self.file} to change, not 1")
+        path.write_text(text.replace(self.old, self.new))
+        return into
+
+
+# fmt: off
+C = "cuda/common.cuh"
+HELPERS = [
+    Mutant("sum: no barrier before the partial sums are read", C,
+           "partial[warp] = v;\n  __syncthreads();", "partial[warp] = v;"),
+    Mutant("sum: no barrier after an earlier call's reads", C,
+           "  __syncthreads();  // an earlier call's readers are done\n", "", by="tsan"),
+    Mutant("sum: one level of the tree missing", C, "int d = 16; d > 0", "int d = 16; d > 1"),
+    Mutant("sum: wrong lane", C, "(0xFFFFFFFFu, v, d)", "(0xFFFFFFFFu, v, d - 1)"),
+    Mutant("sum: half a mask", C, "(0xFFFFFFFFu, v, d)", "(0x0000FFFFu, v, d)"),
+    Mutant("sum: one warp too many", C, "lane < kWarps ?", "lane <= kWarps ?"),
+    Mutant("sum: shared array too small", C,
+           "SHARED_ARRAY(T, partial, [kWarps]);", "SHARED_ARRAY(T, partial, [kWarps - 1]);"),
+    Mutant("sum: early exit before the barrier", C,
+           "  __syncthreads();  // an ea", "  if (lane == 31) return v;\n  __syncthreads();  // an ea"),
+    Mutant("read: off by one at the end of a row", C, "v[i] = i < left ?", "v[i] = i <= left ?"),
+    Mutant("read: vectors past the end", C,
+           "  if (vector && left >= 4) {\n    load4", "  if (vector) {\n    load4"),
+    Mutant("write: off by one at the end of a row", C, "if (i < left) from_acc", "if (i <= left) from_acc"),
+    Mutant("vectors at any address", C,
+           "return reinterpret_cast<size_t>(p) % kVectorBytes<T> == 0;", "return p != nullptr;"),
+    Mutant("vectors with any stride", C,
+           "return aligned4(p) && stride * sizeof(T) % kVectorBytes<T> == 0;", "return aligned4(p) && stride >= 0;"),
+    Mutant("bfloat16: halves of a word swapped", C,
+           "v[0] = __uint_as_float(q.x << 16), v[1] = __uint_as_float(q.x & 0xFFFF0000u);",
+           "v[1] = __uint_as_float(q.x << 16), v[0] = __uint_as_float(q.x & 0xFFFF0000u);"),
+    Mutant("double: the first pair twice", C, "(p) + 1);", "(p) + 0);"),
+    Mutant("last block: no barrier before the ticket is read", C,
+           "  }\n  __syncthreads();\n  return arrived[0]", "  }\n  return arrived[0]"),
+    Mutant("last block: no fence before the ticket", C,
+           "    __threadfence();  // the results before the ticket\n", "", by="tsan"),
+    Mutant("last block: no fence after the ticket", C,
+           "    __threadfence();  // the ticket before the others' results\n", "", by="tsan"),
+    Mutant("last block: ticket without an atomic", C, "atomicAdd(ticket, 1u)", "(*ticket)++", by="tsan"),
+    Mutant("last block: counts one too far", C, "gridDim.z - 1;", "gridDim.z;"),
+]
+# fmt: on
+
+ALL = HELPERS
