@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
-
 from torch.compiler import is_compiling
 
 from bigan import _native
