@@ -14,6 +14,7 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,7 +80,8 @@ def differentiable(name: str, wanted: int, save: Callable, backward: Callable) -
         return *backward(ctx, *grads), None
 
     members = {"forward": staticmethod(forward), "backward": staticmethod(gradients)}
-    apply = type(f"{name}_function", (torch.autograd.Function,), members).apply
+    function: Any = type(f"{name}_function", (torch.autograd.Function,), members)
+    apply = function.apply
 
     def kernel(*inputs):
         if torch.is_grad_enabled():

@@ -24,7 +24,7 @@ _OFF, _BATCH, _SAMPLE = range(3)
 _ARGS = "Tensor? eps, Tensor? rng, Tensor? sample_id, int stream, int options, float margin"
 
 
-def options(logstd: bool, mean_dims: bool, reduction: int, hinge: int) -> int:
+def options(logstd: int, mean_dims: int, reduction: int, hinge: int) -> int:
     """All choices in one number: at a GAN's sizes the call is what costs, and each argument adds to it."""
     return logstd | mean_dims << 1 | reduction << 2 | hinge << 4
 

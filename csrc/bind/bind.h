@@ -102,8 +102,8 @@ inline Tensor empty(const std::array<int64_t, kRank>& sizes, Dtype dtype, const 
   int32_t device = 0;
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(t.get(), &device));
   AtenTensorHandle handle = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(kRank, sizes.data(), strides.data(), static_cast<int32_t>(dtype), device,
-                                                         t.get_device_index(), &handle));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(kRank, sizes.data(), strides.data(), static_cast<int32_t>(dtype),
+                                                         device, t.get_device_index(), &handle));
   return Tensor(handle);
 }
 

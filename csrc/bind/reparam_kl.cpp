@@ -13,8 +13,8 @@ ReparamKlArgs common_args(const char* op, const Tensor& mu, const Tensor& scale,
                           const MaybeTensor& sample_id, int64_t stream, int64_t options, double margin, Held& held) {
   ReparamKlArgs a{};
   const int64_t reduction = options >> 2 & 3, hinge = options >> 4 & 3;  // as bigan/ops/reparam_kl.py packs them
-  STD_TORCH_CHECK(0 <= options && options < 64 && reduction <= 2 && hinge <= 2, op, ": options must be what options() gives, got ",
-                  options);
+  STD_TORCH_CHECK(0 <= options && options < 64 && reduction <= 2 && hinge <= 2, op,
+                  ": options must be what options() gives, got ", options);
   a.logstd = options & 1;
   a.mean_dims = options & 2;
   a.dtype = float_dtype(op, "mu", mu);

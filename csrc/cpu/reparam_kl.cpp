@@ -104,11 +104,11 @@ BIGAN_INLINE void backward_rows(const ReparamKlArgs& a, int64_t begin, int64_t e
 }
 
 // One function an element type: target_clones does not take templates.
-#define BIGAN_ROWS(NAME, STORE)                                                               \
-  BIGAN_CLONES void forward_##NAME(const ReparamKlArgs& a, int64_t begin, int64_t end) {      \
+#define BIGAN_ROWS(NAME, STORE)                                                                        \
+  BIGAN_CLONES void forward_##NAME(const ReparamKlArgs& a, int64_t begin, int64_t end) {               \
     a.logstd ? forward_rows<STORE, true>(a, begin, end) : forward_rows<STORE, false>(a, begin, end);   \
-  }                                                                                           \
-  BIGAN_CLONES void backward_##NAME(const ReparamKlArgs& a, int64_t begin, int64_t end) {     \
+  }                                                                                                    \
+  BIGAN_CLONES void backward_##NAME(const ReparamKlArgs& a, int64_t begin, int64_t end) {              \
     a.logstd ? backward_rows<STORE, true>(a, begin, end) : backward_rows<STORE, false>(a, begin, end); \
   }
 BIGAN_ROWS(float, float)
@@ -128,19 +128,19 @@ void reduce(const ReparamKlArgs& a) {
 }  // namespace
 
 void reparam_kl_cpu(const ReparamKlArgs& a) {
-  auto* rows = a.dtype == Dtype::kDouble   ? forward_double
-               : a.dtype == Dtype::kHalf   ? forward_half
-               : a.dtype == Dtype::kFloat  ? forward_float
-                                           : forward_bfloat16;
+  auto* rows = a.dtype == Dtype::kDouble  ? forward_double
+               : a.dtype == Dtype::kHalf  ? forward_half
+               : a.dtype == Dtype::kFloat ? forward_float
+                                          : forward_bfloat16;
   parallel_for(a.batch, a.dim, [&](int64_t begin, int64_t end) { rows(a, begin, end); });
   a.dtype == Dtype::kDouble ? reduce<double>(a) : reduce<float>(a);
 }
 
 void reparam_kl_backward_cpu(const ReparamKlArgs& a) {
-  auto* rows = a.dtype == Dtype::kDouble   ? backward_double
-               : a.dtype == Dtype::kHalf   ? backward_half
-               : a.dtype == Dtype::kFloat  ? backward_float
-                                           : backward_bfloat16;
+  auto* rows = a.dtype == Dtype::kDouble  ? backward_double
+               : a.dtype == Dtype::kHalf  ? backward_half
+               : a.dtype == Dtype::kFloat ? backward_float
+                                          : backward_bfloat16;
   parallel_for(a.batch, a.dim, [&](int64_t begin, int64_t end) { rows(a, begin, end); });
 }
 

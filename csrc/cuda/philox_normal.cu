@@ -1,6 +1,5 @@
-#include "philox_normal.h"
-
 #include "common.cuh"
+#include "philox_normal.h"
 
 namespace bigan {
 

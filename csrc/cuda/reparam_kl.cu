@@ -1,7 +1,6 @@
-#include "reparam_kl.h"
-
 #include "common.cuh"
 #include "philox_normal.h"
+#include "reparam_kl.h"
 
 namespace bigan {
 
@@ -111,15 +110,15 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks) reparam_kl_gradient(cons
 }
 
 // Picks the instantiation for element type, parametrisation and row length, and launches it.
-#define BIGAN_LAUNCH_ROWS(KERNEL)                                                                                          \
-  dispatch(a.dtype, [&](auto type) {                                                                                       \
-    using T = typename decltype(type)::type;                                                                               \
-    const bool warp_row = a.dim <= kLongRow;                                                                               \
-    const int64_t rows = warp_row ? kRowsPerBlock<true> : kRowsPerBlock<false>;                                            \
-    const dim3 grid(static_cast<unsigned>(a.batch > 0 ? (a.batch + rows - 1) / rows : 1));                                 \
-    auto* kernel = a.logstd ? (warp_row ? KERNEL<T, true, true> : KERNEL<T, true, false>)                                  \
-                            : (warp_row ? KERNEL<T, false, true> : KERNEL<T, false, false>);                               \
-    return launch(kernel, grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);                                  \
+#define BIGAN_LAUNCH_ROWS(KERNEL)                                                            \
+  dispatch(a.dtype, [&](auto type) {                                                         \
+    using T = typename decltype(type)::type;                                                 \
+    const bool warp_row = a.dim <= kLongRow;                                                 \
+    const int64_t rows = warp_row ? kRowsPerBlock<true> : kRowsPerBlock<false>;              \
+    const dim3 grid(static_cast<unsigned>(a.batch > 0 ? (a.batch + rows - 1) / rows : 1));   \
+    auto* kernel = a.logstd ? (warp_row ? KERNEL<T, true, true> : KERNEL<T, true, false>)    \
+                            : (warp_row ? KERNEL<T, false, true> : KERNEL<T, false, false>); \
+    return launch(kernel, grid, dim3(kThreads), 0, static_cast<cudaStream_t>(stream), a);    \
   })
 
 int reparam_kl_cuda(const ReparamKlArgs& a, void* stream) {

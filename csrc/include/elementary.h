@@ -88,8 +88,6 @@ BIGAN_HD void sincos_2pi(float u, float* sin, float* cos) {  // u in [0, 1]
 #endif
 
 // The radius of a Box-Muller pair.
-BIGAN_DEVICE float radius(float u) {
-  return ::sqrtf(-2.f * log_(u));
-}
+BIGAN_DEVICE float radius(float u) { return ::sqrtf(-2.f * log_(u)); }
 
 }  // namespace bigan

@@ -22,10 +22,10 @@ struct ReparamKlArgs {
   double margin;
   double inv_batch, inv_dim;  // a division on the GPU, in double, is a call that spills registers
   // forward
-  void* z;                // [B, Z] or null: no sample wanted
-  void* rows;             // [B]   float or double
-  void* loss;             // []
-  uint32_t* ticket;       // CUDA: zeroed counter of finished blocks, null where loss is not reduced
+  void* z;           // [B, Z] or null: no sample wanted
+  void* rows;        // [B]   float or double
+  void* loss;        // []
+  uint32_t* ticket;  // CUDA: zeroed counter of finished blocks, null where loss is not reduced
   // backward (rows and loss are inputs there)
   Rows grad_z;            // [B, Z] or null
   const void* grad_rows;  // [B] or null
