@@ -63,8 +63,8 @@ def encoder(net, x, expansions, track=True):
     return y[:, : y.shape[1] // 2], y[:, y.shape[1] // 2 :]
 
 
-def decoder(net, z, expansions):
-    net.begin()
+def decoder(net, z, expansions, track=True):
+    net.begin(track)
     y = net.linear(z).relu()
     y = interpolate(net.residual(y.reshape(len(z), -1, 4, 4)), scale_factor=2)
     for expand in reversed(expansions):
@@ -88,7 +88,7 @@ def step(E, G, x, z_p, eps, expansions, c):
     def enc(net, image, track=False):
         return encoder(net, image, expansions, track)
 
-    x_p = decoder(G, z_p, expansions)
+    x_p = decoder(G, z_p, expansions, track=False)
     mu, logvar = enc(E, x, track=True)
     x_r = decoder(G, mu + (logvar / 2).exp() * eps, expansions)
     rec = ((x_r - x) ** 2).sum((1, 2, 3)).mean()

@@ -85,14 +85,15 @@ def test_codes_are_the_posterior_means_and_images_go_both_ways():
     assert system.training and system.data_range == (0.0, 1.0) and system.z_dim == 3
 
 
-def test_encoder_statistics_follow_the_data_alone():
-    """Images alone make the running statistics, so that inference sees what training saw of them."""
-    system = start(introvae.build, config())
+def test_running_statistics_follow_the_data_alone():
+    """Of the passes of a step, E(x) and G(z^): inference then sees what training saw of the data."""
+    system, alone = start(introvae.build, config()), start(introvae.build, config())
     x = torch.rand(4, *SHAPE, dtype=torch.double)
-    alone = start(introvae.build, config()).enc
-    alone(x)
     system.step(x, Noise(0, "cpu").at(0), kimg=1, **system.players())
-    torch.testing.assert_close(dict(system.enc.named_buffers()), dict(alone.named_buffers()), rtol=0, atol=0)
+    noise = Noise(0, "cpu").at(0)
+    noise.draw()  # x_p's
+    alone.dec(alone.posterior(x, noise)[0])
+    torch.testing.assert_close(dict(system.named_buffers()), dict(alone.named_buffers()), rtol=0, atol=0)
 
 
 def test_presets_are_the_published_settings():

@@ -9,7 +9,7 @@ from introvae_comparison import CASES, compare, descend_plainly
 
 from bigan.systems import introvae
 
-METHODS = ("step", "vae_step", "posterior", "kl", "hinge")
+METHODS = ("step", "vae_step", "posterior", "kl", "hinge", "sample")
 SIGNS = {"+": "-", "-": "+", "*": "/", "/": "*", "<": "<=", "==": "!="}
 OTHERS = {  # a name -> what might stand there by mistake
     "w_rec": ["w_kl", "w_neg"], "w_kl": ["w_rec", "w_neg"], "w_neg": ["w_kl", "w_rec"], "m": ["w_neg"],

@@ -17,9 +17,9 @@ Where the authors' code and their paper differ:
 - the code's hinge is of the batch mean (hinge="batch"); the paper can also be read as one for each
   image (hinge="sample").
 Ours gives L_G the reconstruction's gradient in the decoder's own backward, where the code leaves it over
-from the encoder's: the same sum, and one backward through the decoder less. And the encoder's running
-statistics follow the data alone, not the fakes: training does not use them, and inference, where the
-authors keep to the batch's own, is far better for it.
+from the encoder's: the same sum, and one backward through the decoder less. And the running statistics
+follow the data's way through E and G alone, not the fakes': training does not use them, and inference,
+for which the authors keep to the batch's own, is far better for it.
 """
 
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class IntroVAE(System):
         c = self.config
         if kimg < c.warmup_kimg:
             return self.vae_step(x, noise, enc, dec)
-        x_p = self.dec(self.prior(len(x), noise))  # l. 5
+        x_p = self.sample(len(x), noise)  # l. 5-6
         z, kl = self.posterior(x, noise)  # l. 4
         x_r = self.dec(z)  # l. 6
         rec = sse(x_r, x)  # l. 7
@@ -104,6 +104,10 @@ class IntroVAE(System):
     def hinge(self, x: Tensor) -> Tensor:
         """[m - K(x)]+ of the batch mean, or the batch mean of it, x a fake.  [B, C, H, W] -> []"""
         return self.kl(x, margin=self.config.m, hinge=self.config.hinge)
+
+    def sample(self, n: int, noise) -> Tensor:
+        with nets.untracked(self.dec):
+            return super().sample(n, noise)
 
     def encode(self, x: Tensor) -> Tensor:
         return self.enc(x)[0]
