@@ -96,7 +96,9 @@ def differentiable(name: str, wanted: int, save: Callable, backward: Callable) -
 
     def call(*inputs):
         # what the dispatcher would do, without going through it twice; the compiler needs to see the operator
-        return op(*inputs) if is_compiling() else kernel(*inputs)
+        if is_compiling():
+            return op(*inputs)
+        return kernel(*inputs)
 
     return call
 

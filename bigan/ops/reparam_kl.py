@@ -119,7 +119,7 @@ _forward = differentiable("reparam_kl", 2, _save, _backward)
 def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, margin, hinge):
     """Check, flatten [B, ...] to [B, Z], call; returns z and what `reduction` asks for."""
     _checks.floating(op, "mu", mu)
-    if torch.is_autocast_enabled(mu.device.type):
+    if isinstance(scale, Tensor) and scale.dtype != mu.dtype and torch.is_autocast_enabled(mu.device.type):
         mu, scale, eps = _widest(mu, scale, eps)
     shape = mu.shape
     if len(shape) < 2:
@@ -127,9 +127,9 @@ def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, m
     _checks.same(op, "logstd" if logstd else "logvar", scale, "mu", mu)
     if eps is not None or rng is not None or sample_id is not None:
         _check_noise(op, mu, eps, rng, sample_id, stream)
-    mode = _OFF if margin is None else _check_hinge(op, margin, hinge, reduction)
-    mean_dims = _checks.choice(op, "dims", dims, ("sum", "mean"))
-    packed = options(logstd, mean_dims, _checks.choice(op, "reduction", reduction, REDUCTIONS), mode)
+    packed = _PLAIN.get((logstd, dims, reduction)) if margin is None else None
+    if packed is None:
+        packed = _check_options(op, logstd, dims, reduction, margin, hinge)
     if len(shape) > 2:
         mu, scale, eps = mu.flatten(1), scale.flatten(1), None if eps is None else eps.flatten(1)
     z, rows, loss = _forward(
@@ -138,10 +138,17 @@ def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, m
     return z if len(shape) == 2 else z.view(shape), rows if reduction == "none" else loss
 
 
+# The options without a hinge: checking each by itself costs as much as a kernel at these sizes.
+_PLAIN = {
+    (logstd, dims, reduction): options(logstd, dims == "mean", code, _OFF)
+    for logstd in (False, True)
+    for dims in ("sum", "mean")
+    for code, reduction in enumerate(REDUCTIONS)
+}
+
+
 def _widest(mu, scale, eps):
     """Under autocast the heads of one encoder may come in two types."""
-    if not isinstance(scale, Tensor) or mu.dtype == scale.dtype:
-        return mu, scale, eps
     wide = torch.promote_types(mu.dtype, scale.dtype)
     return mu.to(wide), scale.to(wide), None if eps is None else eps.to(wide)
 
@@ -164,14 +171,17 @@ def _check_noise(op, mu, eps, rng, sample_id, stream):
         _checks.sample_id(op, sample_id, mu.shape[0], mu.device)
 
 
-def _check_hinge(op, margin, hinge, reduction):
-    """The number of the hinge."""
+def _check_options(op, logstd, dims, reduction, margin, hinge):
+    mean_dims = _checks.choice(op, "dims", dims, ("sum", "mean"))
+    code = _checks.choice(op, "reduction", reduction, REDUCTIONS)
+    if margin is None:
+        return options(bool(logstd), mean_dims, code, _OFF)
     if not 0 <= margin < float("inf"):
         _checks.fail(op, "margin", "be a finite number, 0 or more", margin)
     mode = _checks.choice(op, "hinge", hinge, HINGES[1:]) + 1
     if mode == _BATCH and reduction != "mean":
         _checks.fail(op, "reduction", "be 'mean' with hinge='batch', which is on the batch mean", reduction)
-    return mode
+    return options(bool(logstd), mean_dims, code, mode)
 
 
 def reparam_kl(
