@@ -25,14 +25,15 @@ import mutants  # noqa: E402
 CHECKS = ("host", "tsan", "asan", "ptx")
 
 
-def pytest(check: str, arguments: list[str], sources: Path) -> tuple[int, str]:
+def pytest(check: str, mutant: mutants.Mutant, sources: Path) -> tuple[int, str]:
     """Exit code and all that was said."""
     changed = {"BIGAN_EMULATION_SOURCES": str(sources)}
-    arguments = ["-x", *arguments]
+    kind = "ptx" if check == "ptx" else "not ptx"
+    both = f"({mutant.select}) and {kind}" if mutant.select and check != "ptx" else kind
+    arguments = ["-x", mutant.tests, "-k", both]
     if check in ("asan", "tsan"):
         return emulation_sanitize.run(check, arguments, quiet=True, **changed)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    command += ["-k", "ptx" if check == "ptx" else "not ptx"]
     environment = {**os.environ, **changed, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
@@ -40,6 +41,8 @@ def pytest(check: str, arguments: list[str], sources: Path) -> tuple[int, str]:
 
 def verdict(code: int, said: str) -> str | None:
     """How a bug was noticed, or None."""
+    if "g++ -std" in said or "nvcc -std" in said:
+        return "DOES NOT COMPILE"
     if code == 0 and "Sanitizer" not in said and "runtime error" not in said:
         return None
     for pattern in (
@@ -59,7 +62,7 @@ def verdict(code: int, said: str) -> str | None:
 def examine(mutant: mutants.Mutant, checks: list[str]) -> dict[str, str | None]:
     with tempfile.TemporaryDirectory() as folder:
         sources = mutant.plant(Path(folder))
-        return {c: verdict(*pytest(c, mutant.tests.split(), sources)) for c in checks}
+        return {c: verdict(*pytest(c, mutant, sources)) for c in checks}
 
 
 def main() -> int:
@@ -76,7 +79,7 @@ def main() -> int:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = pool.map(lambda m: examine(m, usable if args.all else [m.by]), chosen)
         for mutant, found in zip(chosen, jobs, strict=True):
-            if not found[mutant.by]:
+            if found[mutant.by] in (None, "DOES NOT COMPILE"):
                 missed.append(mutant.name)
             cells = ((found[c] or "-") if c in found else "" for c in usable)
             print(f"| {mutant.name} | {' | '.join(cells)} |", flush=True)

@@ -92,7 +92,7 @@ class Machine:
         """Raise what the last launches did wrong; a binding only reports that they failed."""
         if text := self.error():
             self.clear()
-            raise RuntimeError(text)
+            raise RuntimeError(text) from None
 
     @contextlib.contextmanager
     def schedule(self, name: str) -> Iterator[None]:

@@ -168,7 +168,10 @@ def ptx(source: Path, arch: int, root: Path = SOURCES) -> Path:
 
 
 def preload(variant: str) -> str:
-    """The sanitizer's runtime, for LD_PRELOAD."""
-    name = {"asan": "libasan.so", "tsan": "libtsan.so"}[variant]
-    found = subprocess.run(["g++", f"-print-file-name={name}"], capture_output=True, text=True, check=True)
-    return str(Path(found.stdout.strip()).resolve())
+    """The sanitizer's runtime, for LD_PRELOAD; and libstdc++, whose throw it intercepts and so must find."""
+
+    def find(name: str) -> str:
+        done = subprocess.run(["g++", f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+        return str(Path(done.stdout.strip()).resolve())
+
+    return f"{find(f'lib{variant}.so')} {find('libstdc++.so.6')}"

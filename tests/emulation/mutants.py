@@ -1,9 +1,8 @@
 """Planted bugs: one change each to a kernel or to what kernels share, and where it must be noticed.
 
-`tests` are pytest's arguments. `by` names the check that must fail: "host" (the ordinary run: values,
-bounds, schedules), "asan", "tsan" or "ptx"; most bugs are seen by several, scripts/emulation_mutants.py
-tells by which. A change that no longer applies to its source is an error: keep the list with the kernels,
-and add to it the bugs that were found by hand.
+`by` names the check that must fail: "host" (the ordinary run: values, bounds, schedules), "asan", "tsan" or
+"ptx"; most bugs are seen by several, scripts/emulation_mutants.py tells by which. A change that no longer
+applies to its source is an error: keep the list with the kernels, and add to it the bugs found by hand.
 """
 
 import shutil
@@ -20,6 +19,7 @@ class Mutant:
     old: str
     new: str
     tests: str = "tests/emulation/test_helpers.py"
+    select: str = ""  # pytest -k
     by: str = "host"
 
     def plant(self, into: Path) -> Path:
@@ -58,7 +58,7 @@ HELPERS = [
     Mutant("vectors at any address", C,
            "return reinterpret_cast<size_t>(p) % kVectorBytes<T> == 0;", "return p != nullptr;"),
     Mutant("vectors with any stride", C,
-           "return aligned4(p) && stride * sizeof(T) % kVectorBytes<T> == 0;", "return aligned4(p) && stride >= 0;"),
+           "&& stride * sizeof(T) % kVectorBytes<T> == 0;", "&& stride >= 0;"),
     Mutant("bfloat16: halves of a word swapped", C,
            "v[0] = __uint_as_float(q.x << 16), v[1] = __uint_as_float(q.x & 0xFFFF0000u);",
            "v[1] = __uint_as_float(q.x << 16), v[0] = __uint_as_float(q.x & 0xFFFF0000u);"),
@@ -72,6 +72,46 @@ HELPERS = [
     Mutant("last block: ticket without an atomic", C, "atomicAdd(ticket, 1u)", "(*ticket)++", by="tsan"),
     Mutant("last block: counts one too far", C, "gridDim.z - 1;", "gridDim.z;"),
 ]
+
+OPERATORS = "tests/emulation/test_operators.py"
+R, RH, N, PH = "cuda/reparam_kl.cu", "include/reparam_kl.h", "cuda/philox_normal.cu", "include/philox.h"
+KERNELS = [
+    Mutant("philox_normal: threads past the end", N,
+           "if (i >= a.batch * groups) return;", "if (i > a.batch * groups) return;", OPERATORS),
+    Mutant("philox_normal: group and row exchanged", N,
+           "row = i / groups, group = i % groups", "row = i % groups, group = i / groups", OPERATORS),
+    Mutant("philox_normal: one group too few", N, "(a.dim + 3) / 4;", "a.dim / 4;", OPERATORS),
+    Mutant("philox: nine rounds", PH, "round < 10", "round < 9", OPERATORS),
+    Mutant("philox: the sample id ignored", PH, "{{group, key.sample,", "{{group, 0u,", OPERATORS),
+    Mutant("reparam_kl: a row past the last", R,
+           "present = row < a.batch;", "present = row <= a.batch;", OPERATORS),
+    Mutant("reparam_kl: rows past the last leave before the barrier", R,
+           "  if (present) {\n", "  if (!present) return;\n  {\n", OPERATORS),
+    Mutant("reparam_kl: long rows summed by warps", R,
+           "kWarpRow ? warp_sum(sum) : block_sum<kThreads>(sum)",
+           "kWarpRow ? warp_sum(sum) : warp_sum(sum + 0)", OPERATORS),
+    Mutant("reparam_kl: groups overlap", R,
+           "write4(static_cast<T*>(a.z) + row * a.dim + j, a.dim - j",
+           "write4(static_cast<T*>(a.z) + row * a.dim + j, a.dim - j + 1", OPERATORS),
+    Mutant("reparam_kl: 32-bit offset", R,
+           "static_cast<T*>(a.z) + row * a.dim + j",
+           "static_cast<T*>(a.z) + static_cast<int>(row) * static_cast<int>(a.dim) + j", OPERATORS),
+    Mutant("reparam_kl: every lane writes the row's value", R,
+           "if (present && lane == 0)", "if (present)", OPERATORS, "schedule", by="tsan"),
+    Mutant("reparam_kl: every thread writes the loss", R,
+           "  if (threadIdx.x == 0) *static_cast<A*>(a.loss) = finish_loss",
+           "  *static_cast<A*>(a.loss) = finish_loss", OPERATORS, "schedule", by="tsan"),
+    Mutant("reparam_kl: every block adds up the rows", R,
+           "(!a.ticket || !is_last_block(a.ticket)) {", "(!a.ticket) {", OPERATORS, "schedule", by="tsan"),
+    Mutant("reparam_kl: ticket not zeroed", R, "  if (a.ticket) {\n", "  if (false) {\n", OPERATORS),
+    Mutant("reparam_kl: half a KL", R, "A kl = A(0.5) * sum;", "A kl = A(0.25) * sum;", OPERATORS),
+    Mutant("reparam_kl: sign of the noise", R,
+           "eps[i] = mu[i] + sigma[i] * eps[i];", "eps[i] = mu[i] - sigma[i] * eps[i];", OPERATORS),
+    Mutant("reparam_kl: gradients exchanged", R, "&d_mu[i], &d_scale[i]", "&d_scale[i], &d_mu[i]", OPERATORS),
+    Mutant("reparam_kl: gradient of the next element", R, "c, mu[i], exp_", "c, mu[i ^ 1], exp_", OPERATORS),
+    Mutant("reparam_kl: hinge open where it is closed", RH,
+           "return gap < T(0) ? T(0) : gap;", "return gap < T(-9) ? T(0) : gap;", OPERATORS),
+]
 # fmt: on
 
-ALL = HELPERS
+ALL = HELPERS + KERNELS
