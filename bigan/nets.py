@@ -32,6 +32,29 @@ def untracked(net: nn.Module) -> Iterator[None]:
             norm.track_running_stats = True
 
 
+class Statistics(nn.Module):
+    """Running statistics of `net` for one more kind of input: inside `with statistics:` it has these.
+
+    In training a batch is normalised by itself, whatever it is made of; at inference inputs that differ,
+    as codes of images and codes from the prior do, each need their own.
+    """
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self._norms = [m for m in net.modules() if isinstance(m, _BatchNorm)]  # in a list: net owns them
+        self.own = nn.ModuleList(nn.BatchNorm2d(m.num_features, affine=False) for m in self._norms)
+
+    def _swap(self) -> None:
+        for a, b in zip(self._norms, self.own, strict=True):
+            a._buffers, b._buffers = b._buffers, a._buffers
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *raised) -> None:
+        self._swap()
+
+
 class Residual(nn.Module):
     """y = LReLU(BN(conv3(x))); LReLU(BN(conv3(y) + shortcut(x))).  [B, inner, S, S] -> [B, outer, S, S]
 

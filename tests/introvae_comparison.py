@@ -57,8 +57,13 @@ def compare(build, case):
         same(terms, {name: term.detach() for name, term in want.items()})
         for net, bare in ((system.enc, E), (system.dec, G)):
             same(list(net.parameters()), bare.params)
-            norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-            same([(m.running_mean, m.running_var) for m in norms], bare.stats)
+            same(statistics(net), bare.stats["data"])
+        same(statistics(system.dec_prior), G.stats["prior"])
+
+
+def statistics(net):
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    return [(m.running_mean, m.running_var) for m in norms]
 
 
 def same(got, want):

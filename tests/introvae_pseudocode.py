@@ -9,21 +9,22 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu
 
 class Net:
     def __init__(self, params, stats):
-        self.params, self.stats = list(params), list(stats)
+        self.params, self.stats = list(params), stats  # by kind of input: a list of (mean, variance)
 
     @classmethod
     def like(cls, module):
         """Copies of a module's parameters and running statistics."""
         params = [p.detach().clone().requires_grad_() for p in module.parameters()]
         norms = [m for m in module.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-        return cls(params, [(m.running_mean.clone(), m.running_var.clone()) for m in norms])
+        stats = [(m.running_mean.clone(), m.running_var.clone()) for m in norms]
+        return cls(params, {"data": stats, "prior": stats.copy()})
 
     def descend(self, gradients, lr):
         moved = [p - lr * g for p, g in zip(self.params, gradients, strict=True)]
         return Net([p.detach().requires_grad_() for p in moved], self.stats)
 
-    def begin(self, track=True):
-        self._params, self._norm, self._track = iter(self.params), 0, track
+    def begin(self, kind):
+        self._params, self._norm, self._kind = iter(self.params), 0, kind
 
     def conv(self, x, padding=0, bias=False):
         weight = next(self._params)
@@ -37,11 +38,14 @@ class Net:
         gain, shift = next(self._params), next(self._params)
         mean = x.mean((0, 2, 3))
         var = (x - mean[:, None, None]).square().mean((0, 2, 3))
-        if self._track:
+        if self._kind:
             n = x.numel() / x.shape[1]
-            old_mean, old_var = self.stats[self._norm]
+            old_mean, old_var = self.stats[self._kind][self._norm]
             new_var = var.detach() * n / (n - 1)
-            self.stats[self._norm] = (0.9 * old_mean + 0.1 * mean.detach(), 0.9 * old_var + 0.1 * new_var)
+            self.stats[self._kind][self._norm] = (
+                0.9 * old_mean + 0.1 * mean.detach(),
+                0.9 * old_var + 0.1 * new_var,
+            )
         self._norm += 1
         hat = (x - mean[:, None, None]) / (var + 1e-5).sqrt()[:, None, None]
         return hat * gain[:, None, None] + shift[:, None, None]
@@ -52,9 +56,12 @@ class Net:
         return leaky_relu(self.norm(self.conv(y, 1) + shortcut), 0.2)
 
 
-def encoder(net, x, expansions, track=True):
-    """`expansions`: for each transition between listed widths, whether its shortcut is a 1x1 convolution."""
-    net.begin(track)
+def encoder(net, x, expansions, kind="data"):
+    """`expansions`: for each transition between listed widths, whether its shortcut is a 1x1 convolution.
+
+    `kind`: whose running statistics the pass goes into, if any's.
+    """
+    net.begin(kind)
     y = avg_pool2d(leaky_relu(net.norm(net.conv(x, 2)), 0.2), 2)
     for expand in expansions:
         y = avg_pool2d(net.residual(y, expand), 2)
@@ -63,8 +70,8 @@ def encoder(net, x, expansions, track=True):
     return y[:, : y.shape[1] // 2], y[:, y.shape[1] // 2 :]
 
 
-def decoder(net, z, expansions, track=True):
-    net.begin(track)
+def decoder(net, z, expansions, kind="data"):
+    net.begin(kind)
     y = net.linear(z).relu()
     y = interpolate(net.residual(y.reshape(len(z), -1, 4, 4)), scale_factor=2)
     for expand in reversed(expansions):
@@ -85,11 +92,11 @@ def hinge(kls, m, kind):
 def step(E, G, x, z_p, eps, expansions, c):
     """The release's step in its order: G keeps what the encoder's backward left in it.  -> E, G, terms"""
 
-    def enc(net, image, track=False):
-        return encoder(net, image, expansions, track)
+    def enc(net, fake):
+        return encoder(net, fake, expansions, kind=None)
 
-    x_p = decoder(G, z_p, expansions, track=False)
-    mu, logvar = enc(E, x, track=True)
+    x_p = decoder(G, z_p, expansions, kind="prior")
+    mu, logvar = encoder(E, x, expansions)
     x_r = decoder(G, mu + (logvar / 2).exp() * eps, expansions)
     rec = ((x_r - x) ** 2).sum((1, 2, 3)).mean()
     k_x = kl(mu, logvar).mean()

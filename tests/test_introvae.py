@@ -85,13 +85,13 @@ def test_codes_are_the_posterior_means_and_images_go_both_ways():
     assert system.training and system.data_range == (0.0, 1.0) and system.z_dim == 3
 
 
-def test_running_statistics_follow_the_data_alone():
-    """Of the passes of a step, E(x) and G(z^): inference then sees what training saw of the data."""
+def test_running_statistics_are_of_one_kind_of_input_each():
+    """Images, their codes and the prior's: inference then sees each as training did."""
     system, alone = start(introvae.build, config()), start(introvae.build, config())
     x = torch.rand(4, *SHAPE, dtype=torch.double)
     system.step(x, Noise(0, "cpu").at(0), kimg=1, **system.players())
     noise = Noise(0, "cpu").at(0)
-    noise.draw()  # x_p's
+    alone.sample(4, noise)
     alone.dec(alone.posterior(x, noise)[0])
     torch.testing.assert_close(dict(system.named_buffers()), dict(alone.named_buffers()), rtol=0, atol=0)
 

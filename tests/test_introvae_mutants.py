@@ -9,7 +9,7 @@ from introvae_comparison import CASES, compare, descend_plainly
 
 from bigan.systems import introvae
 
-METHODS = ("step", "vae_step", "posterior", "kl", "hinge", "sample")
+METHODS = ("step", "vae_step", "posterior", "kl", "hinge", "generate")
 SIGNS = {"+": "-", "-": "+", "*": "/", "/": "*", "<": "<=", "==": "!="}
 OTHERS = {  # a name -> what might stand there by mistake
     "w_rec": ["w_kl", "w_neg"], "w_kl": ["w_rec", "w_neg"], "w_neg": ["w_kl", "w_rec"], "m": ["w_neg"],
@@ -29,18 +29,17 @@ def source():
     return inspect.getsource(introvae)
 
 
-def bodies():
-    """Line numbers of the code that is mutated: the bodies of the step and of what it calls."""
-    lines = set()
-    for function in (*(getattr(introvae.IntroVAE, name) for name in METHODS), introvae.sse):
-        block, first = inspect.getsourcelines(function)
-        lines |= set(range(first + 1, first + len(block)))
-    return lines
+def body(function):
+    """Its line numbers."""
+    block, first = inspect.getsourcelines(function)
+    return set(range(first + 1, first + len(block)))
 
 
 def mutants():
     """(what is changed, mutated source), each a program that compiles."""
-    text, inside = source(), bodies()
+    text = source()
+    inside = set().union(body(introvae.sse), *(body(getattr(introvae.IntroVAE, name)) for name in METHODS))
+    leaves = body(introvae.IntroVAE.generate)  # a code of the prior has no gradient to lose
     lines = text.splitlines(keepends=True)
     tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
     logged = False  # in the terms handed out, which have no graph anyway
@@ -59,7 +58,7 @@ def mutants():
         if t.string == "detach":
             changed.append("clone")
         value = t.type == tokenize.NAME and before != "." and after not in ("(", "=", ".")
-        if value and t.string in GRAPHS and not logged:
+        if value and t.string in GRAPHS and not logged and row not in leaves:
             changed.append(f"{t.string}.detach()")
         for new in changed:
             line = lines[row - 1]

@@ -1,5 +1,6 @@
 """The networks against the specification's table, and against themselves written in bare tensors."""
 
+import copy
 from itertools import pairwise
 
 import pytest
@@ -79,8 +80,7 @@ def test_equal_to_bare_tensors(channels, image_channels):
     torch.testing.assert_close(dec(mu), decoder(G, want[0], expansions))
     for net, bare in ((enc, E), (dec, G)):
         norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-        assert [(m.running_mean, m.running_var) for m in norms]
-        for m, (mean, var) in zip(norms, bare.stats, strict=True):
+        for m, (mean, var) in zip(norms, bare.stats["data"], strict=True):
             torch.testing.assert_close((m.running_mean, m.running_var), (mean, var))
 
 
@@ -88,6 +88,26 @@ def test_the_decoder_is_not_clamped():
     _, dec = both((4,), 3, device="cpu")
     torch.nn.init.constant_(dec[-1].bias, 7.0)
     assert dec(torch.zeros(2, 3)).max() > 5
+
+
+def test_statistics_of_another_kind():
+    """Each kind of input is normalised at inference as its batches were in training."""
+    torch.manual_seed(0)
+    _, dec = both((4,), 3, device="cpu")
+    dec, other = copy.deepcopy((dec, nets.Statistics(dec)))  # as an average of the weights has them
+    assert not list(other.parameters())
+    a, b = torch.randn(64, 3), 3 + torch.randn(64, 3)
+    with torch.no_grad():
+        for _ in range(100):
+            trained_a = dec(a)
+            with other:
+                trained_b = dec(b)
+        dec.eval()
+        with pytest.raises(RuntimeError, match="stop"), other:
+            torch.testing.assert_close(dec(b), trained_b, rtol=1e-2, atol=1e-2)
+            raise RuntimeError("stop")
+        torch.testing.assert_close(dec(a), trained_a, rtol=1e-2, atol=1e-2)
+        assert (dec(b) - trained_b).abs().max() > 0.1
 
 
 def test_untracked_passes_leave_the_running_statistics():

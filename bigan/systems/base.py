@@ -98,9 +98,13 @@ class System(nn.Module, abc.ABC):
         """G(E(x)).  [B, C, H, W] -> [B, C, H, W]"""
         return self.decode(self.encode(x))
 
+    def generate(self, z: Tensor) -> Tensor:
+        """decode, for codes that come from the prior: a system may tell them from codes of images."""
+        return self.decode(z)
+
     def sample(self, n: int, noise) -> Tensor:
         """n images from the prior.  -> [n, C, H, W]"""
-        return self.decode(self.prior(n, noise))
+        return self.generate(self.prior(n, noise))
 
     @contextlib.contextmanager
     def inference(self) -> Iterator["System"]:

@@ -17,9 +17,9 @@ Where the authors' code and their paper differ:
 - the code's hinge is of the batch mean (hinge="batch"); the paper can also be read as one for each
   image (hinge="sample").
 Ours gives L_G the reconstruction's gradient in the decoder's own backward, where the code leaves it over
-from the encoder's: the same sum, and one backward through the decoder less. And the running statistics
-follow the data's way through E and G alone, not the fakes': training does not use them, and inference,
-for which the authors keep to the batch's own, is far better for it.
+from the encoder's: the same sum, and one backward through the decoder less. And where the authors run
+inference in training mode, on the batch's own statistics, ours has running ones: E's are of images, not
+of fakes; G has one set for codes of images and one for codes from the prior. Training is untouched by it.
 """
 
 from dataclasses import dataclass
@@ -56,6 +56,7 @@ class IntroVAE(System):
         sizes = (config.channels, config.z_dim, image_shape[0], config.published_shortcut)
         self.enc = nets.ResidualEncoder(*sizes)
         self.dec = nets.ResidualDecoder(*sizes)
+        self.dec_prior = nets.Statistics(self.dec)
         self.z_dim = config.z_dim
 
     def players(self) -> dict[str, Player]:
@@ -105,15 +106,15 @@ class IntroVAE(System):
         """[m - K(x)]+ of the batch mean, or the batch mean of it, x a fake.  [B, C, H, W] -> []"""
         return self.kl(x, margin=self.config.m, hinge=self.config.hinge)
 
-    def sample(self, n: int, noise) -> Tensor:
-        with nets.untracked(self.dec):
-            return super().sample(n, noise)
-
     def encode(self, x: Tensor) -> Tensor:
         return self.enc(x)[0]
 
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)
+
+    def generate(self, z: Tensor) -> Tensor:
+        with self.dec_prior:
+            return self.dec(z)
 
 
 def sse(x_r: Tensor, x: Tensor) -> Tensor:
