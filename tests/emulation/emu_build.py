@@ -5,12 +5,14 @@ UBSan), "tsan". Objects are cached by the hash of what they are made from, in bu
 BIGAN_EMULATION_CACHE, which may be deleted at any time.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
 import re
 import shutil
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,6 +67,20 @@ def _version(tool: str) -> str:
     return subprocess.run([tool, "--version"], capture_output=True, text=True, check=True).stdout
 
 
+def _cached(command: list[str], name: str) -> Path:
+    """The file `name` of the cache, made by `command`; what nobody asked for in a week is deleted."""
+    into, now = cache() / name, time.time()
+    if into.exists():
+        os.utime(into)
+        return into
+    cache().mkdir(parents=True, exist_ok=True)
+    for old in cache().iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process deletes too
+            if now - old.stat().st_mtime > 7 * 24 * 3600:
+                old.unlink()
+    return _run(command, into)
+
+
 def _run(command: list[str], into: Path) -> Path:
     """Run a compiler that writes `into`, by way of a temporary name: nothing half done is left behind."""
     part = into.with_suffix(f".{os.getpid()}.part")
@@ -96,11 +112,7 @@ def _artifact(command: list[str], source: Path, suffix: str, root: Path, also: s
     key = hashlib.sha256((_version(command[0]) + also + "\0".join(command).replace(str(root), "")).encode())
     for path in _closure(source, root):
         key.update(path.name.encode() + b"\0" + path.read_bytes())
-    into = cache() / f"{source.stem}-{key.hexdigest()[:20]}{suffix}"
-    if not into.exists():
-        cache().mkdir(parents=True, exist_ok=True)
-        _run(command, into)
-    return into
+    return _cached(command, f"{source.stem}-{key.hexdigest()[:20]}{suffix}")
 
 
 def _object(source: Path, flags: list[str], root: Path) -> Path:
@@ -111,9 +123,7 @@ def _object(source: Path, flags: list[str], root: Path) -> Path:
 
 def _link(objects: list[Path], flags: list[str], name: str) -> Path:
     command = ["g++", "-shared", *map(str, objects), *flags, "-ldl"]
-    key = hashlib.sha256("\0".join(command).encode()).hexdigest()[:20]
-    into = cache() / f"lib{name}-{key}.so"
-    return into if into.exists() else _run([*command], into)
+    return _cached(command, f"lib{name}-{hashlib.sha256(' '.join(command).encode()).hexdigest()[:20]}.so")
 
 
 Job = tuple[Path, list[str]]  # a source and its flags

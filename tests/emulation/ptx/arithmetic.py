@@ -117,6 +117,10 @@ def _integer(operation: str, parts: list[str], kind: str) -> Callable | None:
             result = result | ((x >> constant(i)) & constant(1)) << constant(bits - 1 - i)
         return result
 
+    def count(x):  # popc
+        ones_of = [(x.view(unsigned) >> np.array(i, unsigned)) & np.array(1, unsigned) for i in range(bits)]
+        return np.sum(ones_of, axis=0).astype("u4")
+
     def find(x):  # bfind
         top = top_bit(np.where(x < 0, ~x, x) if signed else x, bits)
         found = bits - 1 - top if "shiftamt" in parts else top
@@ -128,7 +132,7 @@ def _integer(operation: str, parts: list[str], kind: str) -> Callable | None:
         "div": divide, "rem": lambda x, y: divide(x, y, remainder=True), "min": np.minimum, "max": np.maximum,
         "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "not": np.invert,
         "cnot": lambda x: (x == 0).astype(numpy_kind), "shl": shift_left, "shr": shift_right,
-        "popc": np.bitwise_count, "clz": lambda x: (bits - 1 - top_bit(x, bits)).astype("u4"),
+        "popc": count, "clz": lambda x: (bits - 1 - top_bit(x, bits)).astype("u4"),
         "bfe": extract, "bfi": insert, "shf": funnel, "lop3": logic, "prmt": permute,
         "brev": reverse, "bfind": find,
     }.get(operation)  # fmt: skip
