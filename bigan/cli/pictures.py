@@ -81,7 +81,7 @@ def sample(args: list[str]) -> int:
     noise = Noise(c.seed, next(system.parameters()).device).at(0)
     with system.inference():
         z = system.prior(c.n, noise)
-        x = torch.cat([system.decode(part).cpu() for part in z.split(_chunk(system))])
+        x = torch.cat([system.generate(part).cpu() for part in z.split(_chunk(system))])
     out = _write(c, grid.grid(x, system.data_range))
     if c.npz:
         import numpy as np
