@@ -30,9 +30,15 @@ void own(uintptr_t from, size_t pages, uintptr_t begin, uintptr_t end) {
   for (size_t i = first; i < first + pages; ++i) begins[i] = begin, ends[i] = end;
 }
 
+c10::Allocator* before = nullptr;
+
 void release(void* p) {
-  const std::lock_guard<std::mutex> lock(mutex);
   const auto address = reinterpret_cast<uintptr_t>(p);
+  if (address - reinterpret_cast<uintptr_t>(base) >= kBytes) {  // not ours: oneDNN keeps the first deleter it sees
+    if (p) before->raw_deleter()(p);
+    return;
+  }
+  const std::lock_guard<std::mutex> lock(mutex);
   const uintptr_t from = address / kPage * kPage;
   const size_t page = (from - reinterpret_cast<uintptr_t>(base)) / kPage;
   const size_t pages = (ends[page] - from + kPage - 1) / kPage;
@@ -62,7 +68,6 @@ struct Arena final : c10::Allocator {
 };
 
 Arena arena;
-c10::Allocator* before = nullptr;
 
 }  // namespace
 
