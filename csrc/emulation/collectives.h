@@ -89,7 +89,7 @@ EMU_ATOMIC(atomicAdd, o + v)
 EMU_ATOMIC(atomicSub, o - v)
 EMU_ATOMIC(atomicMax, o < v ? v : o)
 EMU_ATOMIC(atomicMin, v < o ? v : o)
-EMU_ATOMIC(atomicAnd, o& v)
+EMU_ATOMIC(atomicAnd, (o & v))
 EMU_ATOMIC(atomicOr, o | v)
 EMU_ATOMIC(atomicExch, v)
 template <class T>

@@ -99,6 +99,9 @@ struct Machine {
 };
 extern Machine machine;
 
+// All of a block's shared arrays lie in this window with gaps between them; trace.cpp knows what lies in a gap.
+extern char shared_window[512 * 1024];
+
 // The first failure of a launch is kept; the launch ends as soon as control is back in the scheduler.
 [[gnu::format(printf, 1, 2)]] void fail(const char* format, ...);
 std::string where(const Thread& thread);  // "block (0,0,0) thread (3,0,0) at file:line"

@@ -6,7 +6,6 @@
 
 namespace emu {
 
-// All of a block's shared arrays lie in this window with gaps between them; trace.cpp knows what lies in a gap.
 alignas(64) char shared_window[512 * 1024];
 static constexpr std::size_t kGap = 64;
 static std::size_t window_used = 0;

@@ -8,8 +8,6 @@
 #include "machine.h"
 
 namespace emu {
-extern char shared_window[512 * 1024];
-
 // "library+0x1234" of the access; the test side turns it into file:line.
 static std::string code_address(void* pc) {
   Dl_info info{};
@@ -21,6 +19,7 @@ static std::string code_address(void* pc) {
 }
 
 [[noreturn]] static void report(const std::string& what, void* pc) {
+  machine.self->site = {nullptr, 0};  // where it last waited is not where it stands
   fail("%s: %s %s", what.c_str(), where(*machine.self).c_str(), code_address(pc).c_str());
   abandon_thread();
 }
@@ -71,7 +70,7 @@ static void check_shared(const char* address, std::size_t size, const char* verb
          pc);
 }
 
-static inline void access(std::uintptr_t address, std::size_t size, bool write, void* pc) {
+static inline void access(std::uintptr_t address, std::size_t size, bool write, void* pc, bool preempt = true) {
   const auto* p = reinterpret_cast<const char*>(address);
   if (address - machine.arena < machine.arena_bytes) {
     if (!machine.self) {  // a launcher
@@ -79,11 +78,12 @@ static inline void access(std::uintptr_t address, std::size_t size, bool write, 
       return;
     }
     check_device(address, size, write, pc);
-    maybe_preempt();
   } else if (p >= shared_window && p < shared_window + sizeof shared_window && machine.self) {
     check_shared(p, size, write ? "write" : "read", pc);
-    maybe_preempt();
+  } else {
+    return;
   }
+  if (preempt) maybe_preempt();
 }
 
 static void undefined(const void* data, const char* what) {
@@ -106,31 +106,23 @@ static void undefined(const void* data, const char* what) {
   EMU_HOOK(write, SIZE, true)           \
   EMU_HOOK(unaligned_read, SIZE, false) \
   EMU_HOOK(unaligned_write, SIZE, true)
-// The two that read_modify_write (collectives.h) is made of.
-#define EMU_ATOMIC_HOOKS(BITS, T)                                                                      \
-  T __tsan_atomic##BITS##_load(const volatile T* a, int) {                                             \
-    emu::access(reinterpret_cast<std::uintptr_t>(a), sizeof(T), false, __builtin_return_address(0));   \
-    return __atomic_load_n(a, __ATOMIC_RELAXED);                                                       \
-  }                                                                                                    \
-  int __tsan_atomic##BITS##_compare_exchange_weak(volatile T* a, T* expected, T value, int, int) {     \
-    emu::access(reinterpret_cast<std::uintptr_t>(a), sizeof(T), true, __builtin_return_address(0));    \
-    return __atomic_compare_exchange_n(a, expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED); \
+// The two that read_modify_write (collectives.h) is made of; no other thread comes between them.
+#define EMU_ATOMIC_HOOKS(BITS, T)                                                                           \
+  T __tsan_atomic##BITS##_load(const volatile T* a, int) {                                                  \
+    emu::access(reinterpret_cast<std::uintptr_t>(a), sizeof(T), false, __builtin_return_address(0), false); \
+    return __atomic_load_n(a, __ATOMIC_RELAXED);                                                            \
+  }                                                                                                         \
+  int __tsan_atomic##BITS##_compare_exchange_weak(volatile T* a, T* expected, T value, int, int) {          \
+    emu::access(reinterpret_cast<std::uintptr_t>(a), sizeof(T), true, __builtin_return_address(0), false);  \
+    return __atomic_compare_exchange_n(a, expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);      \
   }
 
 extern "C" {
-EMU_HOOKS(1)
-EMU_HOOKS(2)
-EMU_HOOKS(4)
-EMU_HOOKS(8)
-EMU_HOOKS(16)
-EMU_ATOMIC_HOOKS(32, std::uint32_t)
-    EMU_ATOMIC_HOOKS(64, std::uint64_t) void __tsan_read_range(std::uintptr_t a, std::size_t n) {
-  emu::access(a, n, false, __builtin_return_address(0));
-}
-void __tsan_write_range(std::uintptr_t a, std::size_t n) { emu::access(a, n, true, __builtin_return_address(0)); }
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
+void __tsan_read_range(std::uintptr_t a, std::size_t n) { emu::access(a, n, false, __builtin_return_address(0)); }
+void __tsan_write_range(std::uintptr_t a, std::size_t n) { emu::access(a, n, true, __builtin_return_address(0)); }
 
 void __ubsan_handle_type_mismatch_v1(void* d, void*) { emu::undefined(d, "misaligned vector access"); }
 void __ubsan_handle_out_of_bounds(void* d, void*) { emu::undefined(d, "array index out of bounds"); }
@@ -141,5 +133,13 @@ void __ubsan_handle_sub_overflow(void* d, void*, void*) { emu::undefined(d, "sig
 void __ubsan_handle_mul_overflow(void* d, void*, void*) { emu::undefined(d, "signed overflow in *"); }
 void __ubsan_handle_negate_overflow(void* d, void*) { emu::undefined(d, "signed overflow in unary -"); }
 void __ubsan_handle_float_cast_overflow(void* d, void*) { emu::undefined(d, "float too large for the integer type"); }
+
+EMU_HOOKS(1)
+EMU_HOOKS(2)
+EMU_HOOKS(4)
+EMU_HOOKS(8)
+EMU_HOOKS(16)
+EMU_ATOMIC_HOOKS(32, std::uint32_t)
+EMU_ATOMIC_HOOKS(64, std::uint64_t)
 }
 #endif

@@ -31,6 +31,7 @@ void own(uintptr_t from, size_t pages, uintptr_t begin, uintptr_t end) {
 }
 
 c10::Allocator* before = nullptr;
+int installed = 0;  // how many times over
 
 void release(void* p) {
   const auto address = reinterpret_cast<uintptr_t>(p);
@@ -81,11 +82,15 @@ int arena_install() {
     ends = static_cast<uintptr_t*>(reserve(kBytes / kPage * sizeof *ends, PROT_READ | PROT_WRITE));
     if (!base || !begins || !ends) return 1;
   }
-  before = c10::GetCPUAllocator();
-  c10::SetCPUAllocator(&arena);
+  if (installed++ == 0) {
+    before = c10::GetCPUAllocator();
+    c10::SetCPUAllocator(&arena);
+  }
   return 0;
 }
-void arena_uninstall() { c10::SetCPUAllocator(before); }
+void arena_uninstall() {
+  if (--installed == 0) c10::SetCPUAllocator(before);
+}
 
 uintptr_t arena_base() { return reinterpret_cast<uintptr_t>(base); }
 uintptr_t arena_bytes() { return kBytes; }

@@ -73,7 +73,7 @@ def test_shared_overrun():
     code, error, _ = run(11, fill=1)
     assert code == 719
     assert "write of 4 bytes past the end of shared array 'buffer' (128 bytes), at byte 128" in error
-    assert "block (0,0,0) thread (31,0,0) [tests/emulation/broken.cu:" in error
+    assert "at byte 128: block (0,0,0) thread (31,0,0) [tests/emulation/broken.cu:" in error
 
 
 @trace
@@ -162,3 +162,18 @@ def test_tensors_are_guarded():
     x = torch.empty(5)  # 20 bytes
     assert x.isnan().all()
     assert x.data_ptr() % 16 == 0 and (x.data_ptr() + 32) % 4096 == 0
+
+
+@trace
+def test_the_allocator_is_put_back():
+    """Also after nested use: the fixture's guarded() is the outer one here."""
+    with emu.guarded(), emu.guarded():
+        pass
+    inside = torch.empty(5)
+    assert inside.isnan().all()
+    base, size, *_ = emu.arena_table()
+    assert base <= inside.data_ptr() < base + size
+    emu._arena().arena_uninstall()
+    outside = torch.empty(5)
+    emu._arena().arena_install()
+    assert not base <= outside.data_ptr() < base + size
