@@ -5,7 +5,7 @@ import sys
 import emu_build
 
 sys.path.insert(0, str(emu_build.ROOT / "scripts"))
-import ptxas_report  # noqa: E402
+import ptxas_report
 
 LOG = """
 ptxas info    : 0 bytes gmem
