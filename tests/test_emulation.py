@@ -17,7 +17,7 @@ def test_emulation(name):
         [sys.executable, "-X", "faulthandler", "-m", "pytest", "-q", "-rs", str(FOLDER / f"{name}.py")],
         capture_output=True,
         text=True,
-        cwd=FOLDER.parents[1],
+        cwd=FOLDER,  # not the checkout, whose bigan would be taken for the installed one
     )
     summary = result.stdout.strip().splitlines()[-1] if result.stdout.strip() else ""
     if result.returncode == 0 and "passed" not in summary:  # no g++: all skipped, with the reason

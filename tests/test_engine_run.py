@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_run import HERE, run, write_data
+from engine_run import HERE, run, tiny_system, write_data  # noqa: F401
 
 import bigan
 from bigan.engine import checkpoint, events, files, loop, rundir
