@@ -31,6 +31,13 @@ def floating(op: str, name: str, value: Any, rank: str = "") -> None:
         fail(op, name, "be float64, float32, float16 or bfloat16", value)
 
 
+def batch(op: str, name: str, value: Any) -> None:
+    """A floating tensor with a batch dimension and at least one more."""
+    floating(op, name, value)
+    if value.dim() < 2:
+        fail(op, name, "be [B, Z] (or [B, ...])", value)
+
+
 def same(op: str, name: str, value: Any, of: str, other: Tensor) -> None:
     """Shape, dtype and device of another argument; nothing is broadcast."""
     tensor(op, name, value)
