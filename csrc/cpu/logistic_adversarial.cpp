@@ -17,14 +17,16 @@ BIGAN_INLINE void forward_range(const LogisticAdversarialArgs& a, int group, int
     const int n = static_cast<int>(std::min<int64_t>(kChunk, end - e));
     const T* logits = load_rows<1, Store>(g.logits, g.cols, e, buffer, n);
     T own_sum = 0, other_sum = 0, right = 0;
-#pragma omp simd reduction(+ : own_sum, other_sum, right)
+#pragma omp simd reduction(+ : own_sum, other_sum)
     for (int i = 0; i < n; ++i) {
       T own, other;
       logit_losses(kForm, sign, logits[i], &own, &other);
       own_sum += own;
       other_sum += other;
-      right += logit_right(kForm, sign, logits[i]) ? T(1) : T(0);
     }
+    // apart: in one loop GCC 12 makes a branch of the two comparisons with 0 and does not vectorise
+#pragma omp simd reduction(+ : right)
+    for (int i = 0; i < n; ++i) right += logit_right(kForm, sign, logits[i]) ? T(1) : T(0);
     sums[0] += own_sum, sums[1] += other_sum, sums[2] += right;
   }
   std::copy(sums, sums + 3, out);

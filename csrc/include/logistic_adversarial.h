@@ -25,9 +25,9 @@ template <typename T>
 BIGAN_HD void logit_losses(Form form, T sign, T a, T* own, T* other) {
   const T y = sign * a;  // large where the critic is right
   if (form == Form::kLogistic) {
-    const T rest = log1p_(exp_(y < T(0) ? y : -y));  // softplus(-|y|)
-    *own = (y < T(0) ? -y : T(0)) + rest;
-    *other = (y > T(0) ? y : T(0)) + rest;
+    const T rest = log1p_(exp_(smaller(y, -y)));  // softplus(-|y|)
+    *own = larger(-y, T(0)) + rest;
+    *other = larger(y, T(0)) + rest;
   } else if (form == Form::kHinge) {
     *own = T(1) - y < T(0) ? T(0) : T(1) - y;  // NaN kept
     *other = y;
@@ -61,7 +61,7 @@ BIGAN_HD void logit_slopes(Form form, T sign, T a, T* own, T* other) {
 template <typename T>
 BIGAN_HD bool logit_right(Form form, T sign, T a) {
   const T middle = form == Form::kLeastSquares ? T(0.5) : T(0);
-  return sign > T(0) ? a > middle : a < middle;
+  return sign * (a - middle) > T(0);
 }
 
 // Sums over the groups, [own, other, right] of real and then of fake, to the outputs.
