@@ -45,6 +45,18 @@ def same(op: str, name: str, value: Any, of: str, other: Tensor) -> None:
         fail(op, name, f"match {of} ({form(other)})", value)
 
 
+def same_kind(op: str, name: str, value: Any, of: str, other: Tensor) -> None:
+    """Dtype and device of another argument; the shape is free."""
+    tensor(op, name, value)
+    if value.dtype != other.dtype or value.device != other.device:
+        fail(op, name, f"have the dtype and device of {of} ({form(other)})", value)
+
+
+def fraction(op: str, name: str, value: Any) -> None:
+    if not isinstance(value, (int, float)) or not 0 <= value < 1:
+        fail(op, name, "be a number in [0, 1)", value)
+
+
 def choice(op: str, name: str, value: Any, choices: tuple[str, ...]) -> int:
     """Position of `value` among `choices`."""
     if value not in choices:
