@@ -159,6 +159,8 @@ def _triton(name: str, device: str) -> Callable | str:
     if device == "cpu" and not interpreted:
         return "Triton needs a GPU; on a CPU it only runs interpreted (set TRITON_INTERPRET=1)"
     module = f"bigan.kernels.{_STEMS[name]}"
+    if importlib.util.find_spec("bigan.kernels") is None:
+        return "bigan is not installed, only a source tree: pip install -e ."
     if importlib.util.find_spec(module) is None:
         return f"there is no kernels/{_STEMS[name]}.py"
     return getattr(importlib.import_module(module), name, f"kernels/{_STEMS[name]}.py has no {name}")

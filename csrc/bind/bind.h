@@ -6,6 +6,7 @@
 #pragma once
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -25,7 +26,11 @@
 #define BIGAN_KEY CUDA
 #endif
 // A launcher returns a cudaError_t, 0 for success.
-#define BIGAN_LAUNCH(op, args, tensor) bigan::check_launch(#op, op##_cuda(args, bigan::current_stream(tensor)))
+#define BIGAN_LAUNCH(op, args, tensor)                                        \
+  do {                                                                        \
+    const bigan::OnDevice guard(tensor);                                      \
+    bigan::check_launch(#op, op##_cuda(args, bigan::current_stream(tensor))); \
+  } while (false)
 #else
 #define BIGAN_KEY CPU
 #define BIGAN_LAUNCH(op, args, tensor) op##_cpu(args)
@@ -37,6 +42,18 @@ using torch::stable::Tensor;
 using MaybeTensor = std::optional<Tensor>;
 
 #if BIGAN_CUDA
+// Makes the tensor's GPU the current one for a launch; the emulator has only one.
+#ifdef BIGAN_EMULATED
+struct OnDevice {
+  explicit OnDevice(const Tensor&) {}
+};
+#else
+struct OnDevice {
+  explicit OnDevice(const Tensor& t) : guard(t.get_device_index()) {}
+  torch::stable::accelerator::DeviceGuard guard;
+};
+#endif
+
 inline void* current_stream(const Tensor& t) {
 #ifdef BIGAN_EMULATED
   (void)t;
