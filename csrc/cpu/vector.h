@@ -5,11 +5,10 @@
 #include <torch/csrc/stable/c/shim.h>
 
 #include <algorithm>
-#include <cstring>
 #include <stdexcept>
 #include <type_traits>
 
-#include "common.h"
+#include "elementary.h"
 
 // x86-64-v4 is AVX-512, v3 AVX2 + FMA: levels, which the resolver tests feature by feature; "arch=haswell" would match
 // that very processor alone.  Other processors take what the compiler's default gives them.
@@ -32,35 +31,27 @@ struct Half {
   uint16_t bits;
 };
 
-template <typename To, typename From>
-BIGAN_INLINE To bits_to(From from) {
-  To to;
-  static_assert(sizeof(to) == sizeof(from));
-  std::memcpy(&to, &from, sizeof(to));
-  return to;
-}
-
-BIGAN_INLINE float to_float(BFloat16 v) { return bits_to<float>(uint32_t{v.bits} << 16); }
+BIGAN_INLINE float to_float(BFloat16 v) { return bit_cast<float>(uint32_t{v.bits} << 16); }
 
 BIGAN_INLINE float to_float(Half v) {
   // Shift exponent and mantissa into place and rescale by 2^112, which also makes subnormals right; inf and NaN
   // (exponent 31) become 2^16 or more and get the full exponent.
   const uint32_t magnitude = (v.bits & 0x7FFFu) << 13, sign = (v.bits & 0x8000u) << 16;
-  const uint32_t scaled = bits_to<uint32_t>(bits_to<float>(magnitude) * 0x1p112f);
-  return bits_to<float>(sign | (magnitude >= 0x0F800000u ? magnitude | 0x7F800000u : scaled));
+  const uint32_t scaled = bit_cast<uint32_t>(bit_cast<float>(magnitude) * 0x1p112f);
+  return bit_cast<float>(sign | (magnitude >= 0x0F800000u ? magnitude | 0x7F800000u : scaled));
 }
 
 BIGAN_INLINE void from_float(float v, BFloat16* out) {
-  const uint32_t bits = bits_to<uint32_t>(v);
+  const uint32_t bits = bit_cast<uint32_t>(v);
   const uint32_t rounded = bits + 0x7FFFu + ((bits >> 16) & 1u);  // to nearest, ties to even
   out->bits = static_cast<uint16_t>((v != v ? bits | 0x00400000u : rounded) >> 16);
 }
 
 BIGAN_INLINE void from_float(float v, Half* out) {
-  const uint32_t bits = bits_to<uint32_t>(v), magnitude = bits & 0x7FFFFFFFu;
+  const uint32_t bits = bit_cast<uint32_t>(v), magnitude = bits & 0x7FFFFFFFu;
   // Normal results: rebias and round to even.  Subnormal ones: adding 0.5 aligns the mantissa to 2^-24 and rounds it.
   const uint32_t normal = (magnitude - 0x38000000u + 0xFFFu + ((magnitude >> 13) & 1u)) >> 13;
-  const uint32_t small = bits_to<uint32_t>(bits_to<float>(magnitude) + 0.5f) - 0x3F000000u;
+  const uint32_t small = bit_cast<uint32_t>(bit_cast<float>(magnitude) + 0.5f) - 0x3F000000u;
   uint32_t result = magnitude < 0x38800000u ? small : normal;
   result = magnitude >= 0x477FF000u ? 0x7C00u : result;  // 65520 and above round to inf
   result = magnitude > 0x7F800000u ? 0x7E00u : result;
