@@ -1,4 +1,4 @@
-"""Standard normal noise from a counter: the same numbers on every device and backend.
+"""Standard normal noise from a counter: the same bits, and numbers to float32 rounding, everywhere.
 
 Philox-4x32-10 (Salmon et al., SC 2011) and Box-Muller; see bigan/ops/_philox.py for the layout.
 """
