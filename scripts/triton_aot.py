@@ -48,7 +48,8 @@ def capture(case, dtype):
         inputs = [t.requires_grad_(case.differentiable) for t in case.inputs((3, 37), dtype, "cpu")]
         outputs = case.call(*inputs)
         if case.differentiable:
-            torch.autograd.grad(outputs, inputs, [torch.ones_like(o) for o in outputs])
+            graded = case.graded(outputs)
+            torch.autograd.grad(graded, inputs, [torch.ones_like(o) for o in graded])
     finally:
         JITFunction.run = original
         lib._destroy()

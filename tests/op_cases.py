@@ -4,11 +4,13 @@ A new operator adds its cases here and is then tested for values, gradients, sec
 compilation, determinism and copies, in every backend and type, and benchmarked.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bigan import ops
@@ -25,7 +27,9 @@ NOISE = ELEMENT | {torch.float64: 2e-5, torch.float32: 2e-5}
 class Case:
     """A way to call an operator.
 
-    inputs(shape, dtype, device): the differentiable tensors.  call(*inputs): the outputs, as a tuple.
+    inputs(shape, dtype, device): the differentiable tensors; where an operator takes several of different
+    shapes, `shape` is a size from which they are made.  call(*inputs): the outputs, as a tuple; the last
+    `constants` of them have no gradient (accuracies, say).
     bytes(shape, itemsize): least traffic of a perfect kernel, forward and backward.
     eager(*inputs): what people write without bigan, the benchmark's rival.
     """
@@ -41,10 +45,17 @@ class Case:
     eager: Callable[..., tuple[Tensor, ...]] | None = None
     raw: Callable[..., tuple[Any, ...]] | None = None  # arguments of the raw operator, for opcheck
     differentiable: bool = True
+    constants: int = 0
     dtypes: tuple[torch.dtype, ...] = field(default=tuple(ELEMENT))
 
     def __str__(self) -> str:
         return f"{self.op}-{self.name}"
+
+    def graded(self, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The outputs that have a gradient; holds the others to having none."""
+        count = len(outputs) - self.constants
+        assert not any(o.requires_grad for o in outputs[count:])
+        return tuple(outputs[:count])
 
 
 def randn(count: int) -> Callable[..., list[Tensor]]:
@@ -98,6 +109,69 @@ LATENTS = (
 )  # Soft-IntroVAE at 32 px; a large batch; large enough to leave the caches
 
 
+def _groups(shape, dtype, device):
+    """Logits of real and of fake, of different sizes; with an empty shape one of them, or both, are empty."""
+    sizes = (shape, (shape[0] + 1, *shape[1:]))
+    return [torch.randn(s, dtype=torch.float64).mul(2).to(device, dtype) for s in sizes]
+
+
+def _rows_of_three(shape, dtype, device):
+    """[B, 3], [B + 3, 3], [B // 2, 3], B the elements of `shape`: a batch of nothing leaves one group."""
+    rows = math.prod(shape)
+    return [
+        torch.randn(b, 3, dtype=torch.float64).mul(2).to(device, dtype) for b in (rows, rows + 3, rows // 2)
+    ]
+
+
+def _logistic(**options):
+    return lambda real, fake: ops.logistic_adversarial(real, fake, **options)
+
+
+def _ternary(**options):
+    return lambda *logits: ops.ternary_adversarial(*logits, **options)
+
+
+def _eager_logistic(real, fake):
+    loss_d = F.softplus(-real).mean() + F.softplus(fake).mean()
+    accuracy = torch.stack([(real > 0).to(real.dtype).mean(), (fake < 0).to(real.dtype).mean()])
+    return loss_d, F.softplus(-fake).mean(), accuracy
+
+
+def _eager_swapped(real, fake):
+    loss_d, loss_g, accuracy = _eager_logistic(real, fake)
+    return loss_d, loss_g + F.softplus(real).mean(), accuracy
+
+
+def _eager_hinge(real, fake):
+    loss_d = F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+    accuracy = torch.stack([(real > 0).to(real.dtype).mean(), (fake < 0).to(real.dtype).mean()])
+    return loss_d, -fake.mean(), accuracy
+
+
+def _eager_ternary(*logits):
+    def ce(k, label):
+        return F.cross_entropy(logits[k], torch.full((len(logits[k]),), label, device=logits[k].device))
+
+    right = [(t.argmax(1) == k).to(t.dtype).mean() for k, t in enumerate(logits)]
+    return ce(0, 0) + ce(1, 1) + ce(2, 2), ce(1, 0) + ce(2, 0), torch.stack(right)
+
+
+def _adversarial(op, inputs, name, call, **more):
+    return Case(op, name, inputs, call, MATRICES, ELEMENT, constants=1, **more)
+
+
+def _logistic_case(name, options=None, **more):
+    return _adversarial("logistic_adversarial", _groups, name, _logistic(**(options or {})), **more)
+
+
+def _ternary_case(name, options=None, **more):
+    return _adversarial("ternary_adversarial", _rows_of_three, name, _ternary(**(options or {})), **more)
+
+
+LOGITS = ((64, 1), (200, 1), (4096, 1), (1024, 512))  # PAGAN, ALI, a large batch; a million in both groups
+TRIPLES = ((16,), (64,), (4096,), (2**17,))  # IAN; a million logits in the three groups
+
+
 def _case(name, call, tol=ELEMENT, **more):
     return Case("reparam_kl", name, randn(2), call, MATRICES, tol, **more)
 
@@ -128,6 +202,42 @@ CASES = [
     ),
     _case("kl-mean-dims", _kl(dims="mean", logstd=True)),
     _case("kl-closed-hinge", _kl(reduction="mean", margin=0.0)),  # never passes: gradients are 0
+    _logistic_case(
+        "non_saturating",
+        bench=LOGITS,
+        bytes=lambda s, n: 3 * (2 * s[0] + 1) * s[1] * n,  # both groups read, read again, gradients written
+        eager=_eager_logistic,
+        raw=lambda real, fake: (real, fake, 0, 0.0),
+    ),
+    _logistic_case("smoothed", {"smoothing": 0.1}),
+    _logistic_case("saturating", {"generator": "saturating"}),
+    _logistic_case(
+        "swapped",
+        {"generator": "swapped"},
+        bench=LOGITS,
+        eager=_eager_swapped,
+        bytes=lambda s, n: 3 * (2 * s[0] + 1) * s[1] * n,
+    ),
+    _logistic_case(
+        "hinge",
+        {"form": "hinge"},
+        bench=LOGITS,
+        eager=_eager_hinge,
+        bytes=lambda s, n: 3 * (2 * s[0] + 1) * s[1] * n,
+    ),
+    _logistic_case("hinge-swapped", {"form": "hinge", "generator": "swapped"}),
+    _logistic_case("least_squares", {"form": "least_squares"}),
+    _logistic_case("least_squares-swapped", {"form": "least_squares", "generator": "swapped"}),
+    _logistic_case("least_squares-saturating", {"form": "least_squares", "generator": "saturating"}),
+    _logistic_case("wasserstein", {"form": "wasserstein"}),
+    _ternary_case(
+        "plain",
+        bench=TRIPLES,
+        bytes=lambda s, n: 9 * (2 * math.prod(s) + 3 + math.prod(s) // 2) * n,
+        eager=_eager_ternary,
+        raw=lambda *logits: (*logits, 0.1),
+    ),
+    _ternary_case("smoothed", {"smoothing": 0.1}),
     Case(
         "philox_normal",
         "float32",
@@ -138,4 +248,79 @@ CASES = [
         raw=lambda x: (seed(x.device), None, *x.shape, 5),
         differentiable=False,
     ),
+]
+
+
+# ---- AGE ----
+CODES = ((64, 128), (64, 64), (256, 64), (4096, 1024))  # AGE's own; large enough to leave the caches
+# The gradient has factors 1 / v and x - m: rounding of the moments shows where few rows happen to be close.
+MOMENTS = {torch.float64: 1e-10, torch.float32: 1e-4, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
+# small, odd, one sample (no variance), no rows, no columns, many tiles of columns, many chunks of rows
+BATCHES = ((4, 8), (3, 37), (1, 1), (0, 16), (5, 0), (6, 1500), (300, 5))
+
+
+def _unit(x):
+    return x / x.norm(dim=1, keepdim=True)
+
+
+def _sphere(name, **more):
+    return Case(
+        "sphere_normalize", name, randn(1), lambda x: (ops.sphere_normalize(x),), MATRICES, ELEMENT, **more
+    )
+
+
+def _match(match, eager=None, **more):
+    return Case(
+        "latent_match",
+        match,
+        randn(2),
+        lambda a, b: (ops.latent_match(a, b, match),),
+        MATRICES,
+        ELEMENT,
+        bench=CODES if eager else (),
+        bytes=lambda s, n: 6 * s[0] * s[1] * n,  # two read each way, two gradients written
+        eager=eager,
+        **more,
+    )
+
+
+def _eager_moment_kl(x):  # the authors' code
+    m, v = x.mean(0), x.var(0, unbiased=False)
+    return ((-v.log() + (v.square() + m.square()) / 2 - 0.5).mean(),)
+
+
+def _moments(name, call, **more):
+    return Case(
+        "moment_kl",
+        name,
+        randn(1),
+        call,
+        BATCHES,
+        MOMENTS,
+        bytes=lambda s, n: 3 * s[0] * s[1] * n,
+        **more,
+    )
+
+
+CASES += [
+    _sphere(
+        "rows",
+        bench=CODES,
+        bytes=lambda s, n: 5 * s[0] * s[1] * n,  # forward x, y; backward x, gradients of y and x
+        eager=lambda x: (_unit(x),),
+        raw=lambda x: (x,),
+    ),
+    _match("cos", lambda a, b: (2 - (_unit(a) * _unit(b)).mean(),), raw=lambda a, b: (a, b, 0)),
+    _match("cosine"),
+    _match("l1", lambda a, b: ((a - b).abs().mean(),)),
+    _match("l2", lambda a, b: ((a - b).square().mean(),)),
+    _moments("correct", lambda x: ops.moment_kl(x), raw=lambda x: (x, 0)),
+    _moments("correct-pq-sum", lambda x: ops.moment_kl(x, direction="pq", dims="sum")),
+    _moments(
+        "published",
+        lambda x: ops.moment_kl(x, variant="published")[:1],
+        bench=CODES,
+        eager=_eager_moment_kl,
+    ),
+    _moments("published-pq", lambda x: ops.moment_kl(x, variant="published", direction="pq")),
 ]

@@ -9,16 +9,26 @@ from bigan.ops._registry import BackendError, attach, backends, names, reference
 
 attach([f"{__name__}.{m.name}" for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")])
 
+from bigan.ops.latent_match import latent_match  # noqa: E402
+from bigan.ops.logistic_adversarial import logistic_adversarial  # noqa: E402
+from bigan.ops.moment_kl import moment_kl  # noqa: E402
 from bigan.ops.philox_normal import philox_normal  # noqa: E402
 from bigan.ops.reparam_kl import gaussian_kl, reparam_kl  # noqa: E402
+from bigan.ops.sphere_normalize import sphere_normalize  # noqa: E402
+from bigan.ops.ternary_adversarial import ternary_adversarial  # noqa: E402
 
 __all__ = [
     "BackendError",
     "backends",
     "gaussian_kl",
+    "latent_match",
+    "logistic_adversarial",
+    "moment_kl",
     "names",
     "philox_normal",
     "reference",
     "reparam_kl",
+    "sphere_normalize",
+    "ternary_adversarial",
     "use_backend",
 ]

@@ -31,11 +31,30 @@ def floating(op: str, name: str, value: Any, rank: str = "") -> None:
         fail(op, name, "be float64, float32, float16 or bfloat16", value)
 
 
+def batch(op: str, name: str, value: Any) -> None:
+    """A floating tensor with a batch dimension and at least one more."""
+    floating(op, name, value)
+    if value.dim() < 2:
+        fail(op, name, "be [B, Z] (or [B, ...])", value)
+
+
 def same(op: str, name: str, value: Any, of: str, other: Tensor) -> None:
     """Shape, dtype and device of another argument; nothing is broadcast."""
     tensor(op, name, value)
     if value.shape != other.shape or value.dtype != other.dtype or value.device != other.device:
         fail(op, name, f"match {of} ({form(other)})", value)
+
+
+def same_kind(op: str, name: str, value: Any, of: str, other: Tensor) -> None:
+    """Dtype and device of another argument; the shape is free."""
+    tensor(op, name, value)
+    if value.dtype != other.dtype or value.device != other.device:
+        fail(op, name, f"have the dtype and device of {of} ({form(other)})", value)
+
+
+def fraction(op: str, name: str, value: Any) -> None:
+    if not isinstance(value, (int, float)) or not 0 <= value < 1:
+        fail(op, name, "be a number in [0, 1)", value)
 
 
 def choice(op: str, name: str, value: Any, choices: tuple[str, ...]) -> int:

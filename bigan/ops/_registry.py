@@ -139,6 +139,11 @@ def differentiable_by_reference(name: str, wanted: int) -> Callable:
     return differentiable(name, wanted, save, backward)
 
 
+def accumulator(dtype: torch.dtype) -> torch.dtype:
+    """The type sums are kept in, and scalars returned in."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
 def names() -> list[str]:
     """The operators, backwards left out."""
     return sorted(stem for stem in set(_STEMS.values()) if stem in _REFERENCES)

@@ -127,4 +127,18 @@ inline Tensor empty(const std::array<int64_t, kRank>& sizes, Dtype dtype, const 
 // The type sums are kept in.
 inline Dtype accumulator(Dtype dtype) { return dtype == Dtype::kDouble ? Dtype::kDouble : Dtype::kFloat; }
 
+// The data of `count` values of the type sums are kept in, contiguous in `keep`, or null.
+inline const void* sums(const char* op, const char* name, const MaybeTensor& t, int64_t count, Dtype acc, const Tensor& like,
+                        MaybeTensor& keep) {
+  if (!t) return nullptr;
+  STD_TORCH_CHECK(static_cast<Dtype>(t->scalar_type()) == acc && t->numel() == count && same_device(*t, like), op, ": ", name,
+                  " must have ", count, " elements of the type sums are kept in, got ", shape(*t));
+  return keep.emplace(t->is_contiguous() ? *t : torch::stable::contiguous(*t)).data_ptr();
+}
+
+// A matrix of codes.
+inline void check_matrix(const char* op, const char* name, const Tensor& t) {
+  STD_TORCH_CHECK(t.dim() == 2, op, ": ", name, " must be [B, Z], got ", shape(t));
+}
+
 }  // namespace bigan

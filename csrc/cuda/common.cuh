@@ -156,9 +156,9 @@ __device__ __forceinline__ T block_sum(T v) {
   return warp_sum(lane < kWarps ? partial[lane] : T(0));
 }
 
-// True in every thread of the block that comes here last, once for each grid; it then sees what the other blocks
-// wrote before they came (read that with __ldcg). *ticket must be 0 at the start of the launch.
-__device__ __forceinline__ bool is_last_block(uint32_t* ticket) {
+// True in every thread of the block that comes here last of `blocks`, once for each ticket; it then sees what the other
+// blocks wrote before they came (read that with __ldcg). *ticket must be 0 at the start of the launch.
+__device__ __forceinline__ bool is_last_block(uint32_t* ticket, uint32_t blocks) {
   SHARED_ARRAY(uint32_t, arrived, [1]);
   __syncthreads();  // all that this block wrote, before thread 0 announces it
   if (threadIdx.x == 0) {
@@ -167,7 +167,10 @@ __device__ __forceinline__ bool is_last_block(uint32_t* ticket) {
     __threadfence();  // the ticket before the others' results
   }
   __syncthreads();
-  return arrived[0] == gridDim.x * gridDim.y * gridDim.z - 1;
+  return arrived[0] == blocks - 1;
+}
+__device__ __forceinline__ bool is_last_block(uint32_t* ticket) {  // of the grid
+  return is_last_block(ticket, gridDim.x * gridDim.y * gridDim.z);
 }
 
 // Sum of n values that other blocks wrote, for is_last_block; in a fixed order, for every thread.

@@ -14,11 +14,13 @@
 namespace bigan {
 
 BIGAN_HD double exp_(double x) { return ::exp(x); }
+BIGAN_HD double log1p_(double x) { return ::log1p(x); }
 
 #if defined(__CUDACC__) || defined(BIGAN_EMULATED)  // the emulator runs the GPU's code with libm
 
 BIGAN_DEVICE float exp_(float x) { return expf(x); }
 BIGAN_DEVICE float log_(float x) { return logf(x); }
+BIGAN_DEVICE float log1p_(float x) { return log1pf(x); }
 BIGAN_DEVICE void sincos_2pi(float u, float* sin, float* cos) { sincospif(2.f * u, sin, cos); }
 
 #else
@@ -70,6 +72,11 @@ BIGAN_HD float log_(float x) {  // for normal, positive x: what unit_open gives
   float y = p * m * square - 2.12194440e-4f * n;
   y = y - 0.5f * square;
   return (m + y) + 0.693359375f * n;
+}
+
+BIGAN_HD float log1p_(float x) {  // for x >= 0, finite, and NaN
+  const float u = 1.f + x;
+  return log_(u) + (x - (u - 1.f)) / u;  // the second term is what the rounding of u lost
 }
 
 BIGAN_HD void sincos_2pi(float u, float* sin, float* cos) {  // u in [0, 1]

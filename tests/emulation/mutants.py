@@ -70,7 +70,7 @@ HELPERS = [
     Mutant("last block: no fence after the ticket", C,
            "    __threadfence();  // the ticket before the others' results\n", "", by="tsan"),
     Mutant("last block: ticket without an atomic", C, "atomicAdd(ticket, 1u)", "(*ticket)++", by="tsan"),
-    Mutant("last block: counts one too far", C, "gridDim.z - 1;", "gridDim.z;"),
+    Mutant("last block: counts one too far", C, "arrived[0] == blocks - 1;", "arrived[0] == blocks;"),
 ]
 
 OPERATORS = "tests/emulation/test_operators.py"

@@ -1,0 +1,63 @@
+"""Losses as torch.nn modules, for training loops that know nothing of the rest of bigan.
+
+criterion = AdversarialLoss("hinge")
+loss_d, loss_g, accuracy = criterion(critic(x), critic(generator(z)))
+"""
+
+from torch import Tensor, nn
+
+from bigan import ops
+from bigan.ops import _checks
+from bigan.ops.logistic_adversarial import FORMS, GENERATORS
+
+
+class AdversarialLoss(nn.Module):
+    """Both players' losses of a critic with one logit; see `bigan.ops.logistic_adversarial`.
+
+    form: "logistic", "hinge", "least_squares" or "wasserstein".
+    generator: "non_saturating", "saturating", or "swapped" (ALI: real samples too, with their label swapped).
+    label_smoothing: the critic's target for real is 1 - label_smoothing ("logistic" alone).
+
+    forward(real, fake), logits of any shape -> (loss_d, loss_g, accuracy [2]).
+    """
+
+    def __init__(
+        self, form: str = "logistic", generator: str = "non_saturating", label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__()
+        _checks.choice("AdversarialLoss", "form", form, FORMS)
+        _checks.choice("AdversarialLoss", "generator", generator, GENERATORS)
+        _checks.fraction("AdversarialLoss", "label_smoothing", label_smoothing)
+        if label_smoothing and form != "logistic":
+            _checks.fail("AdversarialLoss", "label_smoothing", f"be 0 with form={form!r}", label_smoothing)
+        self.form, self.generator, self.label_smoothing = form, generator, label_smoothing
+
+    def forward(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return ops.logistic_adversarial(
+            real, fake, form=self.form, generator=self.generator, smoothing=self.label_smoothing
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.form!r}, {self.generator!r}, label_smoothing={self.label_smoothing}"
+
+
+class TernaryAdversarialLoss(nn.Module):
+    """Both players' losses of IAN's critic, which has three classes; see `bigan.ops.ternary_adversarial`.
+
+    label_smoothing: of the critic's loss, as in torch.nn.CrossEntropyLoss.
+
+    forward(real, reconstruction, generated), logits [B, 3] -> (loss_d, loss_g, accuracy [3]).
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        _checks.fraction("TernaryAdversarialLoss", "label_smoothing", label_smoothing)
+        self.label_smoothing = label_smoothing
+
+    def forward(
+        self, real: Tensor, reconstruction: Tensor, generated: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return ops.ternary_adversarial(real, reconstruction, generated, smoothing=self.label_smoothing)
+
+    def extra_repr(self) -> str:
+        return f"label_smoothing={self.label_smoothing}"
