@@ -4,6 +4,8 @@ import torch
 import triton
 import triton.language as tl
 
+from bigan.kernels._rows import wide
+
 
 @triton.jit
 def log1p(x):
@@ -34,16 +36,7 @@ def share(right, count):
     return tl.where(count > 0, right / tl.maximum(count, 1), float("nan"))
 
 
-def plain(t):
-    """Rows may be strided, elements of a row may not."""
-    return t if t.shape[1] <= 1 or t.stride(1) == 1 else t.contiguous()
-
-
 def outputs(like, groups):
     """loss_d, loss_g, accuracy, and the accumulator's Triton type."""
-    double = like.dtype == torch.float64
-    sizes = ((), (), groups)
-    dtype = torch.float64 if double else torch.float32
-    return *(
-        torch.empty(s, dtype=dtype, device=like.device) for s in sizes
-    ), tl.float64 if double else tl.float32
+    dtype, ACC = wide(like.dtype)
+    return *(torch.empty(size, dtype=dtype, device=like.device) for size in ((), (), groups)), ACC

@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 
 from bigan.kernels import _groups
+from bigan.kernels._rows import plain, wide
 from bigan.ops.logistic_adversarial import unpacked
 
 # the numbers of bigan/ops/logistic_adversarial.py
@@ -140,7 +141,7 @@ def _gradient(
 
 def logistic_adversarial(real, fake, options, smoothing):
     form, generator = unpacked(options)
-    real, fake = _groups.plain(real), _groups.plain(fake)
+    real, fake = plain(real), plain(fake)
     loss_d, loss_g, accuracy, ACC = _groups.outputs(real, 2)
     programs = triton.cdiv(max(real.numel(), fake.numel()), _BLOCK)
     partial = loss_d.new_empty(6 * programs)
@@ -159,11 +160,11 @@ def logistic_adversarial(real, fake, options, smoothing):
 def logistic_adversarial_backward(grad_d, grad_g, real, fake, options, smoothing):
     form, generator = unpacked(options)
     grads = [torch.empty(t.shape, dtype=t.dtype, device=t.device) for t in (real, fake)]
-    real, fake = _groups.plain(real), _groups.plain(fake)
+    real, fake = plain(real), plain(fake)
     if programs := triton.cdiv(max(real.numel(), fake.numel()), _BLOCK):
         _gradient[(programs,)](
             grad_d, grad_g, real, fake, *grads, real.stride(0), fake.stride(0), real.shape[1], fake.shape[1],
             real.numel(), fake.numel(), FORM=form, GENERATOR=generator, SMOOTHING=smoothing,
-            ACC=tl.float64 if real.dtype == torch.float64 else tl.float32, BLOCK=_BLOCK,
+            ACC=wide(real.dtype)[1], BLOCK=_BLOCK,
         )  # fmt: skip
     return tuple(grads)

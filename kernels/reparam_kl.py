@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 
 from bigan.kernels import _philox
+from bigan.kernels._rows import block, plain, wide
 from bigan.ops.reparam_kl import unpacked
 
 # the numbers of bigan/ops/reparam_kl.py
@@ -25,6 +26,14 @@ def _noise(
 
 
 @triton.jit
+def _moments(mu_ptr, scale_ptr, j, Z, LOGSTD: tl.constexpr, ACC: tl.constexpr):
+    """mu and log sigma of a row's elements j; 0 past its end."""
+    mu = tl.load(mu_ptr + j, mask=j < Z, other=0.0).to(ACC)
+    log_sigma = tl.load(scale_ptr + j, mask=j < Z, other=0.0).to(ACC)
+    return mu, log_sigma if LOGSTD else 0.5 * log_sigma
+
+
+@triton.jit
 def _forward(
     mu_ptr, scale_ptr, eps_ptr, rng_ptr, sample_id_ptr, z_ptr, rows_ptr,
     mu_stride, scale_stride, eps_stride, stream, Z, margin,
@@ -35,10 +44,7 @@ def _forward(
     acc = tl.zeros([BLOCK], ACC)
     for j0 in range(0, Z, BLOCK):
         j = j0 + tl.arange(0, BLOCK)
-        mu = tl.load(mu_ptr + row * mu_stride + j, mask=j < Z, other=0.0).to(ACC)
-        log_sigma = tl.load(scale_ptr + row * scale_stride + j, mask=j < Z, other=0.0).to(ACC)
-        if not LOGSTD:
-            log_sigma *= 0.5
+        mu, log_sigma = _moments(mu_ptr + row * mu_stride, scale_ptr + row * scale_stride, j, Z, LOGSTD, ACC)
         sigma = tl.exp(log_sigma)
         acc += mu * mu + (sigma * sigma - 1 - 2 * log_sigma)  # 0 at (0, 0): masked lanes add nothing
         if z_ptr is not None:
@@ -100,10 +106,7 @@ def _gradient(
         c /= Z
     for j0 in range(0, Z, BLOCK):
         j = j0 + tl.arange(0, BLOCK)
-        mu = tl.load(mu_ptr + row * mu_stride + j, mask=j < Z, other=0.0).to(ACC)
-        log_sigma = tl.load(scale_ptr + row * scale_stride + j, mask=j < Z, other=0.0).to(ACC)
-        if not LOGSTD:
-            log_sigma *= 0.5
+        mu, log_sigma = _moments(mu_ptr + row * mu_stride, scale_ptr + row * scale_stride, j, Z, LOGSTD, ACC)
         sigma = tl.exp(log_sigma)
         d_mu = c * mu
         d_scale = c * (sigma * sigma - 1)
@@ -121,29 +124,19 @@ def _gradient(
         tl.store(grad_scale_ptr + row * Z + j, d_scale, mask=j < Z)
 
 
-def _plain(t):
-    """Rows may be strided, elements of a row may not."""
-    return t if t is None or t.shape[1] <= 1 or t.stride(1) == 1 else t.contiguous()
+def _maybe(t):
+    return None if t is None else plain(t)
 
 
 def _stride(t):
     return 0 if t is None else t.stride(0)
 
 
-def _block(Z):
-    return min(1024, max(4, triton.next_power_of_2(Z)))
-
-
-def _types(dtype):
-    """Accumulator: torch's and Triton's."""
-    return (torch.float64, tl.float64) if dtype == torch.float64 else (torch.float32, tl.float32)
-
-
 def reparam_kl(mu, scale, eps, rng, sample_id, stream, options, margin):
     logstd, mean_dims, reduction, hinge = unpacked(options)
-    mu, scale, eps = _plain(mu), _plain(scale), _plain(eps)
+    mu, scale, eps = plain(mu), plain(scale), _maybe(eps)
     B, Z = mu.shape
-    dtype, ACC = _types(mu.dtype)
+    dtype, ACC = wide(mu.dtype)
     sample = eps is not None or rng is not None
     z = torch.empty((B, Z) if sample else 0, dtype=mu.dtype, device=mu.device)
     rows = torch.empty(B, dtype=dtype, device=mu.device)
@@ -151,7 +144,7 @@ def reparam_kl(mu, scale, eps, rng, sample_id, stream, options, margin):
         _forward[(B,)](
             mu, scale, eps, rng, sample_id, z if sample else None, rows,
             _stride(mu), _stride(scale), _stride(eps), stream, Z, margin,
-            LOGSTD=logstd, MEAN_DIMS=mean_dims, HINGE=hinge, ACC=ACC, BLOCK=_block(Z),
+            LOGSTD=logstd, MEAN_DIMS=mean_dims, HINGE=hinge, ACC=ACC, BLOCK=block(Z),
         )  # fmt: skip
     if reduction == 0:
         return z, rows, torch.zeros((), dtype=dtype, device=mu.device)
@@ -164,7 +157,7 @@ def reparam_kl_backward(
     grad_z, grad_rows, grad_loss, mu, scale, rows, loss, eps, rng, sample_id, stream, options, margin
 ):
     logstd, mean_dims, reduction, hinge = unpacked(options)
-    mu, scale, eps, grad_z = _plain(mu), _plain(scale), _plain(eps), _plain(grad_z)
+    mu, scale, eps, grad_z = plain(mu), plain(scale), _maybe(eps), _maybe(grad_z)
     B, Z = mu.shape
     grad_mu = torch.empty((B, Z), dtype=mu.dtype, device=mu.device)
     grad_scale = torch.empty_like(grad_mu)
@@ -174,6 +167,6 @@ def reparam_kl_backward(
             mu, scale, eps, rng, sample_id, grad_mu, grad_scale,
             _stride(grad_z), _stride(mu), _stride(scale), _stride(eps), stream, B, Z,
             LOGSTD=logstd, MEAN_DIMS=mean_dims, REDUCTION=reduction, HINGE=hinge,
-            ACC=_types(mu.dtype)[1], BLOCK=_block(Z),
+            ACC=wide(mu.dtype)[1], BLOCK=block(Z),
         )  # fmt: skip
     return grad_mu, grad_scale

@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 
 from bigan.kernels import _groups
+from bigan.kernels._rows import plain, wide
 
 _BLOCK = 512
 
@@ -138,7 +139,7 @@ def _gradient(
 
 
 def ternary_adversarial(real, reconstruction, generated, smoothing):
-    groups = [_groups.plain(t) for t in (real, reconstruction, generated)]
+    groups = [plain(t) for t in (real, reconstruction, generated)]
     loss_d, loss_g, accuracy, ACC = _groups.outputs(real, 3)
     sizes = [len(t) for t in groups]
     programs = triton.cdiv(max(sizes), _BLOCK)
@@ -154,12 +155,12 @@ def ternary_adversarial(real, reconstruction, generated, smoothing):
 
 
 def ternary_adversarial_backward(grad_d, grad_g, real, reconstruction, generated, smoothing):
-    groups = [_groups.plain(t) for t in (real, reconstruction, generated)]
+    groups = [plain(t) for t in (real, reconstruction, generated)]
     grads = [torch.empty(t.shape, dtype=t.dtype, device=t.device) for t in groups]
     sizes = [len(t) for t in groups]
     if programs := triton.cdiv(max(sizes), _BLOCK):
         _gradient[(programs,)](
             grad_d, grad_g, *groups, *grads, *(t.stride(0) for t in groups), *sizes,
-            SMOOTHING=smoothing, ACC=tl.float64 if real.dtype == torch.float64 else tl.float32, BLOCK=_BLOCK,
+            SMOOTHING=smoothing, ACC=wide(real.dtype)[1], BLOCK=_BLOCK,
         )  # fmt: skip
     return tuple(grads)

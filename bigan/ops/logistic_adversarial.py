@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from bigan.ops import _checks
-from bigan.ops._registry import define, differentiable, differentiable_by_reference, fake
+from bigan.ops._registry import accumulator, define, differentiable, differentiable_by_reference, fake
 
 FORMS = ("logistic", "hinge", "least_squares", "wasserstein")
 GENERATORS = ("non_saturating", "saturating", "swapped")
@@ -39,10 +39,6 @@ def weights(generator: int, smoothing: float) -> tuple[tuple[float, ...], tuple[
     """For real and for fake: how much of (own, other) is in L_D, then in L_G."""
     real = (1 - smoothing, smoothing, 0.0, 1.0 if generator == _SWAPPED else 0.0)
     return real, ((1.0, 0.0, -1.0, 0.0) if generator == _SATURATING else (1.0, 0.0, 0.0, 1.0))
-
-
-def _accumulator(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def _losses(form: int, real: bool, a: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +76,7 @@ def _combine(pairs) -> Tensor | int:
 def _reference(real, fake, options, smoothing):
     """[R, C], [S, D] -> [], [], [2]"""
     form, generator = unpacked(options)
-    acc = _accumulator(real.dtype)
+    acc = accumulator(real.dtype)
     threshold = 0.5 if form == _LEAST_SQUARES else 0.0
     loss_d = loss_g = torch.zeros((), dtype=acc, device=real.device)
     right = []
@@ -100,7 +96,7 @@ def _reference(real, fake, options, smoothing):
 )
 def _reference_backward(grad_d, grad_g, real, fake, options, smoothing):  # -> [R, C], [S, D]
     form, generator = unpacked(options)
-    acc = _accumulator(real.dtype)
+    acc = accumulator(real.dtype)
     zero = torch.zeros((), dtype=acc, device=real.device)
     grad_d, grad_g = zero if grad_d is None else grad_d, zero if grad_g is None else grad_g
     result = []
@@ -114,7 +110,7 @@ def _reference_backward(grad_d, grad_g, real, fake, options, smoothing):  # -> [
 
 @fake("logistic_adversarial")
 def _(real, fake, options, smoothing):
-    acc = _accumulator(real.dtype)
+    acc = accumulator(real.dtype)
     return real.new_empty((), dtype=acc), real.new_empty((), dtype=acc), real.new_empty(2, dtype=acc)
 
 

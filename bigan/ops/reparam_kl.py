@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bigan.ops import _checks, _philox
-from bigan.ops._registry import define, differentiable, differentiable_by_reference, fake
+from bigan.ops._registry import accumulator, define, differentiable, differentiable_by_reference, fake
 
 REDUCTIONS = ("none", "mean", "sum")
 HINGES = ("off", "batch", "sample")
@@ -33,10 +33,6 @@ def unpacked(options: int) -> tuple[bool, bool, int, int]:
     return bool(options & 1), bool(options & 2), options >> 2 & 3, options >> 4 & 3
 
 
-def _accumulator(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32
-
-
 def _noise(mu, eps, rng, sample_id, stream):
     """eps as given or drawn, None where no sample is wanted."""
     if eps is not None or rng is None:
@@ -48,7 +44,7 @@ def _noise(mu, eps, rng, sample_id, stream):
 def _reference(mu, scale, eps, rng, sample_id, stream, options, margin):
     """[B, Z], [B, Z] -> z [B, Z] (or [0]), rows [B], loss []."""
     logstd, mean_dims, reduction, hinge = unpacked(options)
-    acc = _accumulator(mu.dtype)
+    acc = accumulator(mu.dtype)
     m, lv = mu.to(acc), scale.to(acc) * (2 if logstd else 1)
     noise = _noise(mu, eps, rng, sample_id, stream)
     z = mu.new_empty(0) if noise is None else (m + (0.5 * lv).exp() * noise.to(acc)).to(mu.dtype)
@@ -67,7 +63,7 @@ def _reference_backward(
     grad_z, grad_rows, grad_loss, mu, scale, rows, loss, eps, rng, sample_id, stream, options, margin
 ):  # -> [B, Z], [B, Z]; rows and loss, the forward's, are needed with a hinge alone
     logstd, mean_dims, reduction, hinge = unpacked(options)
-    acc = _accumulator(mu.dtype)
+    acc = accumulator(mu.dtype)
     m, sigma = mu.to(acc), (scale.to(acc) * (1 if logstd else 0.5)).exp()
     # c: derivative by the KL of each row.  The hinge passes where it is above 0 (and NaN), as relu does.
     c = m.new_zeros(len(m))
@@ -89,7 +85,7 @@ def _reference_backward(
 
 @fake("reparam_kl")
 def _(mu, scale, eps, rng, sample_id, stream, options, margin):
-    acc = _accumulator(mu.dtype)
+    acc = accumulator(mu.dtype)
     z = mu.new_empty(0) if eps is None and rng is None else mu.new_empty(mu.shape)
     return z, mu.new_empty(mu.shape[0], dtype=acc), mu.new_empty((), dtype=acc)
 

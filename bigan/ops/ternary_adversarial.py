@@ -11,11 +11,7 @@ import torch
 from torch import Tensor
 
 from bigan.ops import _checks
-from bigan.ops._registry import define, differentiable, differentiable_by_reference, fake
-
-
-def _accumulator(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32
+from bigan.ops._registry import accumulator, define, differentiable, differentiable_by_reference, fake
 
 
 @define(
@@ -24,7 +20,7 @@ def _accumulator(dtype: torch.dtype) -> torch.dtype:
 )
 def _reference(real, reconstruction, generated, smoothing):
     """[R, 3], [S, 3], [T, 3] -> [], [], [3]"""
-    acc = _accumulator(real.dtype)
+    acc = accumulator(real.dtype)
     loss_d = loss_g = torch.zeros((), dtype=acc, device=real.device)
     right = []
     for k, logits in enumerate((real, reconstruction, generated)):
@@ -45,7 +41,7 @@ def _reference(real, reconstruction, generated, smoothing):
     "Tensor generated, float smoothing) -> (Tensor, Tensor, Tensor)"
 )
 def _reference_backward(grad_d, grad_g, real, reconstruction, generated, smoothing):
-    acc = _accumulator(real.dtype)
+    acc = accumulator(real.dtype)
     zero = torch.zeros((), dtype=acc, device=real.device)
     grad_d, grad_g = zero if grad_d is None else grad_d, zero if grad_g is None else grad_g
     classes = torch.eye(3, dtype=acc, device=real.device)
@@ -63,7 +59,7 @@ def _reference_backward(grad_d, grad_g, real, reconstruction, generated, smoothi
 
 @fake("ternary_adversarial")
 def _(real, reconstruction, generated, smoothing):
-    acc = _accumulator(real.dtype)
+    acc = accumulator(real.dtype)
     return real.new_empty((), dtype=acc), real.new_empty((), dtype=acc), real.new_empty(3, dtype=acc)
 
 

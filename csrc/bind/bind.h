@@ -128,8 +128,8 @@ inline Tensor empty(const std::array<int64_t, kRank>& sizes, Dtype dtype, const 
 inline Dtype accumulator(Dtype dtype) { return dtype == Dtype::kDouble ? Dtype::kDouble : Dtype::kFloat; }
 
 // The data of `count` values of the type sums are kept in, contiguous in `keep`, or null.
-inline const void* sums(const char* op, const char* name, const MaybeTensor& t, int64_t count, Dtype acc, const Tensor& like,
-                        MaybeTensor& keep) {
+inline void* sums(const char* op, const char* name, const MaybeTensor& t, int64_t count, Dtype acc, const Tensor& like,
+                  MaybeTensor& keep) {
   if (!t) return nullptr;
   STD_TORCH_CHECK(static_cast<Dtype>(t->scalar_type()) == acc && t->numel() == count && same_device(*t, like), op, ": ", name,
                   " must have ", count, " elements of the type sums are kept in, got ", shape(*t));

@@ -18,7 +18,7 @@ ReparamKlArgs common_args(const char* op, const Tensor& mu, const Tensor& scale,
   a.logstd = options & 1;
   a.mean_dims = options & 2;
   a.dtype = float_dtype(op, "mu", mu);
-  STD_TORCH_CHECK(mu.dim() == 2, op, ": mu must be [B, Z], got ", shape(mu));
+  check_matrix(op, "mu", mu);
   check_like(op, a.logstd ? "logstd" : "logvar", scale, "mu", mu);
   a.batch = mu.size(0);
   a.dim = mu.size(1);
@@ -71,18 +71,11 @@ std::tuple<Tensor, Tensor> reparam_kl_backward(const MaybeTensor& grad_z, const 
   Held held;
   ReparamKlArgs a = common_args(op, mu, scale, eps, rng, sample_id, stream, options, margin, held);
   const Dtype acc = accumulator(a.dtype);
-  // The data of a tensor of sums, contiguous in `keep`, or null.
-  const auto sums = [&](const char* name, const MaybeTensor& t, int64_t count, MaybeTensor& keep) -> void* {
-    if (!t) return nullptr;
-    STD_TORCH_CHECK(static_cast<Dtype>(t->scalar_type()) == acc && t->numel() == count && same_device(*t, mu), op, ": ", name,
-                    " must have ", count, " elements of the type sums are kept in, got ", shape(*t));
-    return keep.emplace(t->is_contiguous() ? *t : torch::stable::contiguous(*t)).data_ptr();
-  };
   MaybeTensor rows_c, loss_c, grad_rows_c, grad_loss_c;
-  a.rows = sums("rows", row_values, a.batch, rows_c);
-  a.loss = sums("loss", loss, 1, loss_c);
-  a.grad_rows = sums("grad_rows", grad_rows, a.batch, grad_rows_c);
-  a.grad_loss = sums("grad_loss", grad_loss, 1, grad_loss_c);
+  a.rows = sums(op, "rows", row_values, a.batch, acc, mu, rows_c);
+  a.loss = sums(op, "loss", loss, 1, acc, mu, loss_c);
+  a.grad_rows = sums(op, "grad_rows", grad_rows, a.batch, acc, mu, grad_rows_c);
+  a.grad_loss = sums(op, "grad_loss", grad_loss, 1, acc, mu, grad_loss_c);
   STD_TORCH_CHECK(a.hinge == Hinge::kOff || (row_values && loss), op, ": a hinge needs the forward's rows and loss");
   if (grad_z) {
     STD_TORCH_CHECK(eps || rng, op, ": grad_z needs eps or rng");
