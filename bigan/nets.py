@@ -13,6 +13,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bigan import ops
+
 
 def side(channels: Sequence[int]) -> int:
     """Side of the images that go with these widths, in pixels."""
@@ -53,6 +55,13 @@ class Statistics(nn.Module):
 
     def __exit__(self, *raised) -> None:
         self._swap()
+
+
+class SphereNormalize(nn.Module):
+    """Codes onto the unit sphere, for an encoder's end.  [B, ...] -> [B, ...]"""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return ops.sphere_normalize(z)
 
 
 class Residual(nn.Module):

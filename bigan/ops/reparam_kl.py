@@ -125,7 +125,7 @@ def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, m
         _check_noise(op, mu, eps, rng, sample_id, stream)
     packed = _PLAIN.get((logstd, dims, reduction)) if margin is None else None
     if packed is None:
-        packed = _check_options(op, logstd, dims, reduction, margin, hinge)
+        packed = check_options(op, logstd, dims, reduction, margin, hinge)
     if len(shape) > 2:
         mu, scale, eps = mu.flatten(1), scale.flatten(1), None if eps is None else eps.flatten(1)
     z, rows, loss = _forward(
@@ -167,7 +167,7 @@ def _check_noise(op, mu, eps, rng, sample_id, stream):
         _checks.sample_id(op, sample_id, mu.shape[0], mu.device)
 
 
-def _check_options(op, logstd, dims, reduction, margin, hinge):
+def check_options(op, logstd, dims, reduction, margin, hinge):
     mean_dims = _checks.choice(op, "dims", dims, ("sum", "mean"))
     code = _checks.choice(op, "reduction", reduction, REDUCTIONS)
     if margin is None:
