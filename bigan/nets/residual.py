@@ -1,67 +1,18 @@
-"""Networks as functions of sizes; they know no system.
-
-IntroVAE's residual networks (Huang et al. 2018, arXiv:1807.06358; the authors' networks.py). An image has
+"""IntroVAE's residual networks (Huang et al. 2018, arXiv:1807.06358; the authors' networks.py). An image has
 side 4 * 2^n for n widths in `channels`, first the width at full size. A block normalises after its
 addition, so nothing passes through a network unnormalised, and the decoder ends in a bare convolution.
 Initialisation is PyTorch's. Letters in shapes: B batch, C image channels, S side, Z code.
 """
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-
-from bigan import ops
 
 
 def side(channels: Sequence[int]) -> int:
     """Side of the images that go with these widths, in pixels."""
     return 4 * 2 ** len(channels)
-
-
-@contextlib.contextmanager
-def untracked(net: nn.Module) -> Iterator[None]:
-    """Passes through `net` leave its running statistics as they are; in training they normalise as ever."""
-    norms = [m for m in net.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
-
-
-class Statistics(nn.Module):
-    """Running statistics of `net` for one more kind of input: inside `with statistics:` it has these.
-
-    In training a batch is normalised by itself, whatever it is made of; at inference inputs that differ,
-    as codes of images and codes from the prior do, each need their own.
-    """
-
-    def __init__(self, net: nn.Module):
-        super().__init__()
-        self._norms = [m for m in net.modules() if isinstance(m, _BatchNorm)]  # in a list: net owns them
-        self.own = nn.ModuleList(nn.BatchNorm2d(m.num_features, affine=False) for m in self._norms)
-
-    def _swap(self) -> None:
-        for a, b in zip(self._norms, self.own, strict=True):
-            a._buffers, b._buffers = b._buffers, a._buffers
-
-    def __enter__(self) -> None:
-        self._swap()
-
-    def __exit__(self, *raised) -> None:
-        self._swap()
-
-
-class SphereNormalize(nn.Module):
-    """Codes onto the unit sphere, for an encoder's end.  [B, ...] -> [B, ...]"""
-
-    def forward(self, z: Tensor) -> Tensor:
-        return ops.sphere_normalize(z)
 
 
 class Residual(nn.Module):

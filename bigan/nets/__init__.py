@@ -1,0 +1,14 @@
+"""Networks as functions of sizes; they know no system. One file a family."""
+
+from bigan.nets.norm import SphereNormalize, Statistics, untracked
+from bigan.nets.residual import Residual, ResidualDecoder, ResidualEncoder, side
+
+__all__ = [
+    "Residual",
+    "ResidualDecoder",
+    "ResidualEncoder",
+    "SphereNormalize",
+    "Statistics",
+    "side",
+    "untracked",
+]
