@@ -46,6 +46,7 @@ class Case:
     raw: Callable[..., tuple[Any, ...]] | None = None  # arguments of the raw operator, for opcheck
     differentiable: bool = True
     constants: int = 0
+    small: tuple[int, ...] = (3, 5)  # for second gradients, whose number is the square of the elements
     dtypes: tuple[torch.dtype, ...] = field(default=tuple(ELEMENT))
 
     def __str__(self) -> str:
@@ -165,7 +166,8 @@ def _logistic_case(name, options=None, **more):
 
 
 def _ternary_case(name, options=None, **more):
-    return _adversarial("ternary_adversarial", _rows_of_three, name, _ternary(**(options or {})), **more)
+    call = _ternary(**(options or {}))
+    return _adversarial("ternary_adversarial", _rows_of_three, name, call, small=(2,), **more)
 
 
 LOGITS = ((64, 1), (200, 1), (4096, 1), (1024, 512))  # PAGAN, ALI, a large batch; a million in both groups

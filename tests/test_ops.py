@@ -122,7 +122,7 @@ def test_reference_gradient_is_autograds(case, backend):
 
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
 def test_second_gradients(case, backend):
-    inputs = [t.requires_grad_() for t in case.inputs((3, 5), torch.float64, DEVICE)]
+    inputs = [t.requires_grad_() for t in case.inputs(case.small, torch.float64, DEVICE)]
     fast = backend == "triton" and DEVICE == "cpu"  # one random direction: the interpreter takes 30 ms a call
     assert torch.autograd.gradcheck(case.call, inputs, nondet_tol=0.0, fast_mode=fast)
     assert torch.autograd.gradgradcheck(case.call, inputs, nondet_tol=0.0, fast_mode=fast)
