@@ -195,7 +195,8 @@ def differentiable_by_reference(name: str, wanted: int) -> Callable:
                 inputs[i] = saved if again else saved.detach().requires_grad_(i in asked)
             outputs = reference(*_closed(inputs, ctx.lengths))
         outputs = _opened(outputs if isinstance(outputs, tuple) else (outputs,))
-        pairs = [(o, g) for o, g in zip(outputs, _opened(grads), strict=True) if g is not None and o.requires_grad]
+        both = zip(outputs, _opened(grads), strict=True)
+        pairs = [(o, g) for o, g in both if g is not None and o.requires_grad]
         result: list[Tensor | None] = [None] * sum(1 if n is None else n for n in lengths)
         if pairs and asked:
             outs, cotangents = zip(*pairs, strict=True)

@@ -1,10 +1,10 @@
-"""How far two lists of tensors are apart, pair by pair, to the weighted total: feature losses and pixel losses.
+"""How far two lists of tensors are apart, to the weighted total over the pairs: feature and pixel losses.
 
     value_l = the mean or sum over the elements of pair l of (a - b)^2, or of |a - b|
     total   = sum_l weight_l value_l
 
-Feature loss of IAN (Brock et al. 2016, arXiv:1609.07093): the mean square over four layers of the critic, each
-with weight 1/4.  VAE/GAN (Larsen et al. 2015, arXiv:1512.09300): the sum of squares at one layer with weight
+Feature loss of IAN (Brock et al. 2016, arXiv:1609.07093): the mean square at four layers of the critic,
+each with weight 1/4.  VAE/GAN (Larsen et al. 2015, arXiv:1512.09300): the sum of squares at one layer with weight
 1/2.  As a pixel loss: IntroVAE's sum over pixels, mean over the batch; L1 of AGE and IAN.
 """
 
@@ -32,10 +32,9 @@ def unpacked(options: int) -> tuple[int, int]:
     return options & 1, options >> 1
 
 
-def scale(reduction: int, shape: Sequence[int]) -> float:
-    """value = scale * (sum over the elements); NaN for the mean of nothing, as a mean is."""
-    count = {_MEAN: math.prod(shape), _SUM: 1, _BATCHMEAN: shape[0] if len(shape) else 1}[reduction]
-    return 1 / count if count else math.nan
+def divisor(reduction: int, shape: Sequence[int]) -> int:
+    """value = (sum over the elements) / divisor; 0 for the mean of nothing, which is NaN."""
+    return {_MEAN: math.prod(shape), _SUM: 1, _BATCHMEAN: shape[0] if len(shape) else 1}[reduction]
 
 
 def _accumulator(tensors: Sequence[Tensor]) -> torch.dtype:
@@ -64,7 +63,7 @@ def _reference(a, b, weights, options):
     values = []
     for x, y in zip(a, b, strict=True):
         d = x.to(acc) - y.to(acc)
-        values.append((d.abs() if distance == _L1 else d.square()).sum() * scale(reduction, x.shape))
+        values.append((d.abs() if distance == _L1 else d.square()).sum() / divisor(reduction, x.shape))
     total = values[0] * weights[0]
     for w, value in zip(weights[1:], values[1:], strict=True):
         total = total + w * value
@@ -91,7 +90,7 @@ def _reference_backward(grad_total, grad_values, a, b, weights, options, wanted)
         d = x.to(acc) - y.to(acc)
         still = d.detach()  # the sign of 0 is 0, of NaN NaN; a sign does not change
         slope = torch.where(still > 0, 1, torch.where(still < 0, -1, still)) if distance == _L1 else 2 * d
-        grad = (c * scale(reduction, x.shape) * slope).to(x.dtype)
+        grad = (c / divisor(reduction, x.shape) * slope).to(x.dtype)
         grad = grad if same_memory(x, y) else grad.contiguous()
         by_a += [grad] * wanted[k]
         by_b += [-grad] * wanted[len(a) + k]
@@ -166,7 +165,8 @@ def feature_l2(
     Returns (total, values): [] and [L], the sum with weights and each pair's own without; float32 (float64
     if a pair has it), accumulated in that type.  No pairs give 0, on the CPU; the mean of an empty tensor is
     NaN.  Raises ValueError naming the argument.  Both are differentiable any number of times by a and b; the
-    gradient of a tensor that does not require it is not computed.  More than 32 pairs take a launch for each 32.
+    gradient of a tensor that does not require it is not computed.  CUDA: one launch each way for every 32 pairs;
+    Triton: one for each pair.
     """
     op = "feature_l2"
     if isinstance(a, Tensor) and isinstance(b, Tensor):

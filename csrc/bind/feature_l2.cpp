@@ -89,7 +89,7 @@ struct Pairs {
   const std::vector<double>& weights;
   const int64_t options;
 
-  // As scale() of bigan/ops/feature_l2.py.
+  // 1 / divisor() of bigan/ops/feature_l2.py.
   double scale(const Tensor& t) const {
     const int64_t reduction = options / 2, count = reduction == 0 ? t.numel() : reduction == 2 && t.dim() ? t.size(0) : 1;
     return count ? 1.0 / static_cast<double>(count) : std::numeric_limits<double>::quiet_NaN();
