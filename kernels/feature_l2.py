@@ -89,7 +89,8 @@ def feature_l2(a, b, weights, options):
 def feature_l2_backward(grad_total, grad_values, a, b, weights, options, wanted):
     ACC = wide(_accumulator(a))[1]
     grad_values = None if grad_values is None else grad_values.contiguous()
-    by_a, by_b = [], []
+    by_a: list[torch.Tensor] = []
+    by_b: list[torch.Tensor] = []
     for k, (x, y, weight, count) in enumerate(_pairs(a, b, weights, options)):
         grads = [
             torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=t.device) if asked else None

@@ -140,8 +140,8 @@ def _kernel_with_lists(op: Any, name: str, wanted: int, save: Callable, backward
     single = len(op._schema.returns) == 1
 
     def forward(ctx, *tensors):
-        *tensors, (lengths, others, returned) = tensors
-        inputs = (*_closed(tensors, lengths), *others)
+        lengths, others, returned = tensors[-1]
+        inputs = (*_closed(tensors[:-1], lengths), *others)
         ctx.set_materialize_grads(False)
         with torch._C._AutoDispatchBelowAutograd():
             outputs = op(*inputs)

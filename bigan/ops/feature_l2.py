@@ -4,8 +4,8 @@
     total   = sum_l weight_l value_l
 
 Feature loss of IAN (Brock et al. 2016, arXiv:1609.07093): the mean square at four layers of the critic,
-each with weight 1/4.  VAE/GAN (Larsen et al. 2015, arXiv:1512.09300): the sum of squares at one layer with weight
-1/2.  As a pixel loss: IntroVAE's sum over pixels, mean over the batch; L1 of AGE and IAN.
+each with weight 1/4.  VAE/GAN (Larsen et al. 2015, arXiv:1512.09300): the sum of squares at one layer with
+weight 1/2.  As a pixel loss: IntroVAE's sum over pixels, mean over the batch; L1 of AGE and IAN.
 """
 
 import math
@@ -165,22 +165,21 @@ def feature_l2(
     Returns (total, values): [] and [L], the sum with weights and each pair's own without; float32 (float64
     if a pair has it), accumulated in that type.  No pairs give 0, on the CPU; the mean of an empty tensor is
     NaN.  Raises ValueError naming the argument.  Both are differentiable any number of times by a and b; the
-    gradient of a tensor that does not require it is not computed.  CUDA: one launch each way for every 32 pairs;
-    Triton: one for each pair.
+    gradient of a tensor that does not require it is not computed.  CUDA makes one launch each way for every
+    32 pairs, Triton one for each pair.
     """
     op = "feature_l2"
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        a, b = [a], [b]
-        names = "a", "b"
+    if isinstance(a, Tensor):
+        if not isinstance(b, Tensor):
+            raise TypeError(f"{op}: b must be a tensor as a is, got {_checks.form(b)}")
+        a, b, names = [a], [b], ("a", "b")
     else:
         for name, value in (("a", a), ("b", b)):
             if not isinstance(value, (list, tuple)):
-                given = "a tensor as a is" if isinstance(a, Tensor) else "a list of tensors"
-                raise TypeError(f"{op}: {name} must be {given}, got {_checks.form(value)}")
+                raise TypeError(f"{op}: {name} must be a list of tensors, got {_checks.form(value)}")
         if len(a) != len(b):
             raise ValueError(f"{op}: b must have as many tensors as a ({len(a)}), got {len(b)}")
-        a, b = list(a), list(b)
-        names = "a[{}]", "b[{}]"
+        a, b, names = list(a), list(b), ("a[{}]", "b[{}]")
     code = options(
         _checks.choice(op, "distance", distance, DISTANCES),
         _checks.choice(op, "reduction", reduction, REDUCTIONS),

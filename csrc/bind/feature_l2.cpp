@@ -72,8 +72,15 @@ struct Pairs {
     int64_t all = 0;
     for (int k = 0; k < args.number; ++k) {
       const Tensor& t = a[first + k];
-      args.pairs[k] = {t.data_ptr(), b[first + k].data_ptr(), nullptr, nullptr, t.numel(), weights[first + k], scale(t),
-                       static_cast<Dtype>(t.scalar_type()), 0};
+      args.pairs[k] = {t.data_ptr(),
+                       b[first + k].data_ptr(),
+                       nullptr,
+                       nullptr,
+                       t.numel(),
+                       weights[first + k],
+                       scale(t),
+                       static_cast<Dtype>(t.scalar_type()),
+                       0};
       all += t.numel();
     }
     // at least 16 values a thread of a block of 256, at most about 1024 blocks; the CPU's threads take the same chunks

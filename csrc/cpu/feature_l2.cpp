@@ -46,12 +46,12 @@ BIGAN_INLINE void gradient(const FeaturePair& pair, double coefficient, int64_t 
   }
 }
 
-#define BIGAN_PAIRS(NAME, STORE)                                                                             \
-  BIGAN_CLONES double sum_##NAME(const FeaturePair& p, bool square, int64_t begin, int64_t end) {            \
-    return square ? sum<true, STORE>(p, begin, end) : sum<false, STORE>(p, begin, end);                      \
-  }                                                                                                          \
+#define BIGAN_PAIRS(NAME, STORE)                                                                               \
+  BIGAN_CLONES double sum_##NAME(const FeaturePair& p, bool square, int64_t begin, int64_t end) {              \
+    return square ? sum<true, STORE>(p, begin, end) : sum<false, STORE>(p, begin, end);                        \
+  }                                                                                                            \
   BIGAN_CLONES void gradient_##NAME(const FeaturePair& p, bool square, double c, int64_t begin, int64_t end) { \
-    square ? gradient<true, STORE>(p, c, begin, end) : gradient<false, STORE>(p, c, begin, end);             \
+    square ? gradient<true, STORE>(p, c, begin, end) : gradient<false, STORE>(p, c, begin, end);               \
   }
 BIGAN_PAIRS(float, float)
 BIGAN_PAIRS(double, double)

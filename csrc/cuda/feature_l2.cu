@@ -1,5 +1,5 @@
-#include "feature_l2.h"
 #include "common.cuh"
+#include "feature_l2.h"
 
 namespace bigan {
 
