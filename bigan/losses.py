@@ -4,10 +4,13 @@ criterion = AdversarialLoss("hinge")
 loss_d, loss_g, accuracy = criterion(critic(x), critic(generator(z)))
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from bigan import ops
 from bigan.ops import _checks
+from bigan.ops.feature_l2 import DISTANCES, REDUCTIONS
 from bigan.ops.latent_match import MATCHES
 from bigan.ops.logistic_adversarial import FORMS, GENERATORS
 from bigan.ops.moment_kl import DIMS, DIRECTIONS, VARIANTS
@@ -152,3 +155,33 @@ class LatentMatch(nn.Module):
 
     def extra_repr(self) -> str:
         return repr(self.match)
+
+
+class FeatureLoss(nn.Module):
+    """The weighted distance of two lists of features, or of two batches of images.
+
+    See `bigan.ops.feature_l2`.
+
+    weights: one number for each pair of tensors, or one for all.
+    distance: "l2" or "l1".
+    reduction: "mean", "sum", or "batchmean": the sum over a sample's elements, averaged over the batch.
+
+    forward(a, b), lists of tensors or a tensor each -> loss
+    """
+
+    def __init__(
+        self,
+        weights: float | Sequence[float] | None = None,
+        distance: str = "l2",
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        _checks.choice("FeatureLoss", "distance", distance, DISTANCES)
+        _checks.choice("FeatureLoss", "reduction", reduction, REDUCTIONS)
+        self.weights, self.distance, self.reduction = weights, distance, reduction
+
+    def forward(self, a: Tensor | Sequence[Tensor], b: Tensor | Sequence[Tensor]) -> Tensor:
+        return ops.feature_l2(a, b, self.weights, distance=self.distance, reduction=self.reduction)[0]
+
+    def extra_repr(self) -> str:
+        return f"weights={self.weights}, distance={self.distance!r}, reduction={self.reduction!r}"

@@ -9,6 +9,7 @@ from bigan.ops._registry import BackendError, attach, backends, names, reference
 
 attach([f"{__name__}.{m.name}" for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")])
 
+from bigan.ops.feature_l2 import feature_l2  # noqa: E402
 from bigan.ops.latent_match import latent_match  # noqa: E402
 from bigan.ops.logistic_adversarial import logistic_adversarial  # noqa: E402
 from bigan.ops.moment_kl import moment_kl  # noqa: E402
@@ -20,6 +21,7 @@ from bigan.ops.ternary_adversarial import ternary_adversarial  # noqa: E402
 __all__ = [
     "BackendError",
     "backends",
+    "feature_l2",
     "gaussian_kl",
     "latent_match",
     "logistic_adversarial",

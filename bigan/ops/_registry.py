@@ -58,6 +58,27 @@ def fake(name: str) -> Callable[[Callable], Callable]:
     return torch.library.register_fake(f"bigan::{name}", lib=LIB)
 
 
+def _opened(values: Sequence) -> list:
+    """The values, lists of tensors among them opened up."""
+    return [one for v in values for one in (v if isinstance(v, (list, tuple)) else (v,))]
+
+
+def _lengths(values: Sequence) -> list[int | None]:
+    """Of the lists among the values; None for what is no list."""
+    return [len(v) if isinstance(v, (list, tuple)) else None for v in values]
+
+
+def _closed(opened: Sequence, lengths: Sequence[int | None]) -> tuple:
+    """Undoes `_opened`."""
+    rest = iter(opened)
+    return tuple(next(rest) if n is None else [next(rest) for _ in range(n)] for n in lengths)
+
+
+def _has_lists(schema: Any, wanted: int) -> bool:
+    """Whether autograd would meet lists of tensors, which it does not see through."""
+    return any(str(v.type).startswith("List") for v in (*schema.arguments[:wanted], *schema.returns))
+
+
 def differentiable(name: str, wanted: int, save: Callable, backward: Callable) -> Callable:
     """Give operator `name` its gradient; returns the quickest way to call it.
 
@@ -65,33 +86,13 @@ def differentiable(name: str, wanted: int, save: Callable, backward: Callable) -
     *grads) returns one gradient for each of them and computes it with operators that are differentiable
     themselves (see `differentiable_by_reference`).  Gradients of unused outputs arrive as None.  This is
     torch.library.register_autograd without its argument trees: the same graph under torch.compile.
+
+    A list of tensors, as input or output, has a list of gradients; ctx.needs_input_grad counts its tensors
+    one by one.
     """
     op = getattr(torch.ops.bigan, name).default
-
-    def forward(ctx, *inputs):
-        inputs = (*inputs[:-1], *inputs[-1])
-        ctx.set_materialize_grads(False)
-        with torch._C._AutoDispatchBelowAutograd():
-            outputs = op(*inputs)
-        save(ctx, inputs, outputs)
-        return outputs
-
-    def gradients(ctx, *grads):
-        return *backward(ctx, *grads), None
-
-    members = {"forward": staticmethod(forward), "backward": staticmethod(gradients)}
-    function: Any = type(f"{name}_function", (torch.autograd.Function,), members)
-    apply = function.apply
-
-    def kernel(*inputs):
-        if torch.is_grad_enabled():
-            for value in inputs[:wanted]:
-                if value is not None and value.requires_grad:
-                    # the others in one: autograd looks at every argument
-                    return apply(*inputs[:wanted], inputs[wanted:])
-        with torch._C._AutoDispatchBelowAutograd():
-            return op(*inputs)
-
+    make = _kernel_with_lists if _has_lists(op._schema, wanted) else _kernel
+    kernel = make(op, f"{name}_function", wanted, save, backward)
     LIB.impl(name, kernel, "Autograd")
 
     def call(*inputs):
@@ -103,6 +104,74 @@ def differentiable(name: str, wanted: int, save: Callable, backward: Callable) -
     return call
 
 
+def _function(name: str, forward: Callable, backward: Callable) -> Any:
+    members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    return type(name, (torch.autograd.Function,), members)
+
+
+def _kernel(op: Callable, name: str, wanted: int, save: Callable, backward: Callable) -> Callable:
+    def forward(ctx, *inputs):
+        inputs = (*inputs[:-1], *inputs[-1])
+        ctx.set_materialize_grads(False)
+        with torch._C._AutoDispatchBelowAutograd():
+            outputs = op(*inputs)
+        save(ctx, inputs, outputs)
+        return outputs
+
+    def gradients(ctx, *grads):
+        return *backward(ctx, *grads), None
+
+    apply = _function(name, forward, gradients).apply
+
+    def kernel(*inputs):
+        if torch.is_grad_enabled():
+            for value in inputs[:wanted]:
+                if value is not None and value.requires_grad:
+                    # the others in one: autograd looks at every argument
+                    return apply(*inputs[:wanted], inputs[wanted:])
+        with torch._C._AutoDispatchBelowAutograd():
+            return op(*inputs)
+
+    return kernel
+
+
+def _kernel_with_lists(op: Any, name: str, wanted: int, save: Callable, backward: Callable) -> Callable:
+    """As `_kernel`; autograd is given the tensors one by one, and the lists' lengths beside them."""
+    single = len(op._schema.returns) == 1
+
+    def forward(ctx, *tensors):
+        lengths, others, returned = tensors[-1]
+        inputs = (*_closed(tensors[:-1], lengths), *others)
+        ctx.set_materialize_grads(False)
+        with torch._C._AutoDispatchBelowAutograd():
+            outputs = op(*inputs)
+        save(ctx, inputs, outputs)
+        outputs = (outputs,) if single else outputs
+        returned += _lengths(outputs)
+        ctx.input_lengths, ctx.output_lengths = lengths, returned
+        return tuple(_opened(outputs))
+
+    def gradients(ctx, *grads):
+        found = backward(ctx, *_closed(grads, ctx.output_lengths))
+        pairs = zip(found, ctx.input_lengths, strict=True)
+        return *_opened([[None] * n if f is None and n is not None else f for f, n in pairs]), None
+
+    apply = _function(name, forward, gradients).apply
+
+    def kernel(*inputs):
+        if torch.is_grad_enabled():
+            tensors = _opened(inputs[:wanted])
+            if any(t is not None and t.requires_grad for t in tensors):
+                returned: list[int | None] = []
+                outputs = apply(*tensors, (_lengths(inputs[:wanted]), inputs[wanted:], returned))
+                outputs = _closed(outputs, returned)
+                return outputs[0] if single else outputs
+        with torch._C._AutoDispatchBelowAutograd():
+            return op(*inputs)
+
+    return kernel
+
+
 def differentiable_by_reference(name: str, wanted: int) -> Callable:
     """Give operator `name`, a backward usually, the gradient of its reference by its first `wanted` inputs.
 
@@ -112,21 +181,23 @@ def differentiable_by_reference(name: str, wanted: int) -> Callable:
     reference = _REFERENCES[name]
 
     def save(ctx, inputs, outputs):
-        ctx.tensors = [i for i, value in enumerate(inputs) if isinstance(value, Tensor)]
-        ctx.save_for_backward(*(inputs[i] for i in ctx.tensors))
-        ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
+        opened, ctx.lengths = _opened(inputs), _lengths(inputs)
+        ctx.tensors = [i for i, value in enumerate(opened) if isinstance(value, Tensor)]
+        ctx.save_for_backward(*(opened[i] for i in ctx.tensors))
+        ctx.others = [None if isinstance(value, Tensor) else value for value in opened]
 
     def backward(ctx, *grads):
         inputs, again = list(ctx.others), torch.is_grad_enabled()
+        lengths = ctx.lengths[:wanted]
+        asked = [i for i, needed in enumerate(ctx.needs_input_grad[:-1]) if needed]
         with torch.enable_grad():
             for i, saved in zip(ctx.tensors, ctx.saved_tensors, strict=True):
-                needed = i < wanted and ctx.needs_input_grad[i]
-                inputs[i] = saved if again else saved.detach().requires_grad_(needed)
-            outputs = reference(*inputs)
-        outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
-        pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if g is not None and o.requires_grad]
-        asked = [i for i in ctx.tensors if i < wanted and ctx.needs_input_grad[i]]
-        result: list[Tensor | None] = [None] * wanted
+                inputs[i] = saved if again else saved.detach().requires_grad_(i in asked)
+            outputs = reference(*_closed(inputs, ctx.lengths))
+        outputs = _opened(outputs if isinstance(outputs, tuple) else (outputs,))
+        both = zip(outputs, _opened(grads), strict=True)
+        pairs = [(o, g) for o, g in both if g is not None and o.requires_grad]
+        result: list[Tensor | None] = [None] * sum(1 if n is None else n for n in lengths)
         if pairs and asked:
             outs, cotangents = zip(*pairs, strict=True)
             found = torch.autograd.grad(
@@ -134,7 +205,7 @@ def differentiable_by_reference(name: str, wanted: int) -> Callable:
             )
             for i, grad in zip(asked, found, strict=True):
                 result[i] = grad
-        return tuple(result)
+        return _closed(result, lengths)
 
     return differentiable(name, wanted, save, backward)
 

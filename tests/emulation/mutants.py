@@ -74,6 +74,7 @@ HELPERS = [
 ]
 
 OPERATORS = "tests/emulation/test_operators.py"
+L = "cuda/feature_l2.cu"
 R, RH, N, PH = "cuda/reparam_kl.cu", "include/reparam_kl.h", "cuda/philox_normal.cu", "include/philox.h"
 KERNELS = [
     Mutant("philox_normal: threads past the end", N,
@@ -111,6 +112,22 @@ KERNELS = [
     Mutant("reparam_kl: gradient of the next element", R, "c, mu[i], exp_", "c, mu[i ^ 1], exp_", OPERATORS),
     Mutant("reparam_kl: hinge open where it is closed", RH,
            "return gap < T(0) ? T(0) : gap;", "return gap < T(-9) ? T(0) : gap;", OPERATORS),
+    Mutant("feature_l2: a pair's chunks counted from the first pair's", L,
+           "*begin = (int64_t{blockIdx.x} - pair.first_chunk) * args.chunk;",
+           "*begin = int64_t{blockIdx.x} * args.chunk;", OPERATORS, "feature_l2"),
+    Mutant("feature_l2: the last chunk as long as the others", L,
+           "left < args.chunk ? left : args.chunk", "args.chunk", OPERATORS, "feature_l2"),
+    Mutant("feature_l2: a pair's value lacks its last chunk", L,
+           "c < end; c += 32", "c + 1 < end; c += 32", OPERATORS, "feature_l2"),
+    Mutant("feature_l2: only two pairs are added up", L,
+           "k < a.number; k += kThreads / 32", "k < 2; k += kThreads / 32", OPERATORS, "feature_l2"),
+    Mutant("feature_l2: no barrier before the pairs are added up", L,
+           "__syncthreads();\n  if (threadIdx.x == 0) {\n    A* total",
+           "if (threadIdx.x == 0) {\n    A* total", OPERATORS, "feature_l2"),
+    Mutant("feature_l2: the first launch's total forgotten", L,
+           "A all = a.more ? *total : A(0);", "A all = 0;", OPERATORS, "more_pairs"),
+    Mutant("feature_l2: b's gradient has a's sign", L,
+           "a[i] = -a[i];", "a[i] = +a[i];", OPERATORS, "feature_l2"),
 ]
 # fmt: on
 
