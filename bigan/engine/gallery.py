@@ -23,10 +23,12 @@ class Gallery:
 
     @torch.no_grad()
     def look(self, system: System, noise: Noise, batch: int) -> dict[str, grid.Image.Image]:
-        """The two pictures. Draws from `noise` the same each time."""
+        """Samples and, where there is an encoder, reconstructions. Draws from `noise` the same each time."""
         span, rows, columns = system.data_range, self.rows, max(1, self.rows // 2)
         with system.inference():
             samples = system.sample(rows * rows, noise.at(PICTURES))
+            if not system.has_encoder():
+                return {"samples": grid.grid(samples, span, rows)}
             x = self._real(_spread(len(self.images), rows * columns), span)
             x_r = torch.cat([system.reconstruct(part) for part in x.split(batch)])
         return {

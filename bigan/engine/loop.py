@@ -121,7 +121,8 @@ class Training:
         with self.clock.stopped():
             if show:
                 system = self.state.ema.system if self.state.ema else self.system
-                line["val_mse"] = self.gallery.val_mse(system, when.batch)
+                if system.has_encoder():
+                    line["val_mse"] = self.gallery.val_mse(system, when.batch)
                 for name, picture in self.gallery.look(system, self.noise, when.batch).items():
                     self.rundir.picture(name, picture, images)
             if line:
