@@ -58,7 +58,7 @@ class Player:
     optimizer = torch.optim.Adam  # what makes the optimiser of every player, from (params, lr=, betas=)
 
     def __init__(self, name: str, modules: Iterable[nn.Module], lr: float, betas=(0.9, 0.999), **options: Any):
-        self.name = name
+        self.name, self.lr = name, lr
         self.params = [p for module in modules for p in module.parameters()]
         self.opt = type(self).optimizer(self.params, lr=lr, betas=betas, **options)
 
@@ -74,6 +74,22 @@ class Player:
         loss.backward(inputs=[p for player in players for p in player.params], retain_graph=retain_graph)
         for player in players:
             player.opt.step()
+
+    def scale_lr(self, factor: float) -> None:
+        """The step size becomes `factor` times the one this player was made with."""
+        for group in self.opt.param_groups:
+            old, new = group["lr"], factor * self.lr
+            group["lr"] = old.fill_(new) if isinstance(old, Tensor) else new
+
+
+def minimize_at_once(*moves: tuple[Player, Tensor]) -> None:
+    """One descent step of each player on a loss of its own, all gradients taken before anyone moves."""
+    for player, _ in moves:
+        player.opt.zero_grad(set_to_none=True)
+    for i, (player, loss) in enumerate(moves):
+        loss.backward(inputs=player.params, retain_graph=i + 1 < len(moves))
+    for player, _ in moves:
+        player.opt.step()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +143,17 @@ class System(nn.Module, abc.ABC):
     @abc.abstractmethod
     def decode(self, z: Tensor) -> Tensor:
         """[B, Z] -> [B, C, H, W]"""
+
+    def prepare(self, x: Tensor) -> None:
+        """Initialise what depends on the data, from up to 500 training images; called before training.
+
+        Whatever this sets is overwritten when a run is resumed.  x: [N, C, H, W]
+        """
+        return
+
+    def lr_scale(self, kimg: float) -> float:
+        """What every player's step size is multiplied by, in the step after `kimg` thousand images."""
+        return 1.0
 
     def prior(self, n: int, noise) -> Tensor:
         """n codes from N(0, I).  -> [n, Z]"""

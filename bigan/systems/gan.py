@@ -22,7 +22,7 @@ from torch import Tensor
 
 from bigan import ops
 from bigan.nets import dcgan
-from bigan.systems.base import Player, Preset, System, arg, detached, need_halves, need_sane
+from bigan.systems.base import Player, Preset, System, arg, detached, minimize_at_once, need_halves, need_sane
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ class GAN(System):
         real, fake = self.critic(x), self.critic(self.sample(len(x), noise))
         loss_d, loss_g, accuracy = self.losses(real, fake)
         if self.config.updates == "simultaneous":
-            dec.minimize(loss_g, retain_graph=True)
-            critic.minimize(loss_d)
+            minimize_at_once((dec, loss_g), (critic, loss_d))
         else:
             critic.minimize(loss_d)
             _, loss_g, _ = self.losses(real, self.critic(self.sample(len(x), noise)))
