@@ -16,6 +16,7 @@ import torch
 from engine_run import HERE, run, tiny_system, write_data  # noqa: F401
 
 import bigan
+from bigan import data
 from bigan.engine import checkpoint, events, files, loop, rundir
 from bigan.engine.loadrun import load_run
 from bigan.errors import UserError
@@ -85,6 +86,21 @@ def test_a_run_leaves_log_pictures_and_checkpoints(whole):
     names = {p.name for p in (whole / "samples").iterdir()}
     assert {"0000000000-samples.png", "0000001000-reconstructions.png"} <= names
     assert not list(whole.rglob("*.tmp"))
+
+
+def test_step_sizes_are_the_systems(whole):
+    """Half from 0.5 kimg on: the last step's are in the checkpoint, and a resume is held to them below."""
+    assert checkpoint.latest(whole / "checkpoints", pytest.fail).meta["lr"] == {
+        "enc": [0.005],
+        "dec": [0.005],
+    }
+
+
+def test_weights_may_start_from_the_training_images(tmp_path, images):
+    out = run(tmp_path / "run", images, {"lr": 0.0}, kimg=0.01)
+    bias = checkpoint.latest(out / "checkpoints", pytest.fail).tensors["model.dec.0.bias"]
+    seen, _ = data.split(data.load(str(images), size=4), 0.1, 0)
+    torch.testing.assert_close(bias, data.scale(seen.images, (-1.0, 1.0)).flatten(1).mean(0))
 
 
 def test_val_mse_is_that_of_the_held_out_images(whole, images):

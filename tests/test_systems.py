@@ -8,7 +8,7 @@ from torch import nn
 
 from bigan import systems
 from bigan.errors import UserError
-from bigan.systems.base import Player, Preset, System, arg
+from bigan.systems.base import Player, Preset, System, arg, minimize_at_once
 
 
 @pytest.mark.parametrize("name", systems.names())
@@ -119,6 +119,30 @@ def test_minimize_together_is_one_step_on_the_sum(monkeypatch):
         want = [p - 0.1 * g for p, g in zip(params, grads, strict=True)]
         enc.minimize(loss, also=[dec])
         torch.testing.assert_close(params, want)
+
+
+def test_minimize_at_once_takes_all_gradients_before_anyone_moves(monkeypatch):
+    monkeypatch.setattr(Player, "optimizer", lambda params, lr, betas: torch.optim.SGD(params, lr=lr))
+    system = Tiny()
+    enc, dec = system.players().values()
+    x = torch.rand(5, 1, 2, 2)
+    for _ in range(2):  # the second starts from clean gradients
+        loss = (system.reconstruct(x) - x).square().mean()
+        want = []
+        for player, mine in ((enc, loss), (dec, -loss)):
+            grads = torch.autograd.grad(mine, player.params, retain_graph=True)
+            want += [p - 0.1 * g for p, g in zip(player.params, grads, strict=True)]
+        minimize_at_once((enc, loss), (dec, -loss))
+        torch.testing.assert_close(enc.params + dec.params, want)
+
+
+@pytest.mark.parametrize("lr", [0.1, torch.tensor(0.1)])
+def test_step_sizes_are_scaled_from_the_first_one(lr):
+    player = Player("enc", [nn.Linear(2, 2)], 0.1)
+    player.opt.param_groups[0]["lr"] = lr
+    for factor in (0.5, 0.5, 0.25):
+        player.scale_lr(factor)
+        assert float(player.opt.param_groups[0]["lr"]) == pytest.approx(factor * 0.1)
 
 
 def test_players_use_adam_as_published():

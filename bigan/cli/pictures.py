@@ -95,7 +95,7 @@ def sample(args: list[str]) -> int:
 def reconstruct(args: list[str]) -> int:
     """Originals beside reconstructions."""
     c = _parse(Reconstruct, args)
-    system, record = _load(c)
+    system, record = _load_encoder(c)
     x, what = _images(system, record, c.data, c.n)
     with system.inference():
         x_r = torch.cat([system.reconstruct(part).cpu() for part in _parts(system, x)])
@@ -111,7 +111,7 @@ def interpolate(args: list[str]) -> int:
     c = _parse(Interpolate, args)
     if c.steps < 2:
         raise UserError(f"--steps must be 2 or more, got {c.steps}")
-    system, record = _load(c)
+    system, record = _load_encoder(c)
     x, _ = _images(system, record, c.data, 2 * c.n)
     if len(x) < 2:
         raise UserError("interpolate needs two images or more")
@@ -166,6 +166,16 @@ def _load(c: Any) -> tuple[System, dict[str, Any]]:
         raise UserError(f"{str(c.run)!r} {wrong}{_near(c.run)}")
     checked = Run(device=c.device, seed=getattr(c, "seed", 0))
     return load_run(c.run, c.ema, checked.torch_device)
+
+
+def _load_encoder(c: Any) -> tuple[System, dict[str, Any]]:
+    system, record = _load(c)
+    if not system.has_encoder():
+        name = type(c).__name__.lower()
+        raise UserError(
+            f"{name}: a {record['system']} has no encoder, so no codes of images; `bigan sample {c.run}` works"
+        )
+    return system, record
 
 
 def _near(path: Path) -> str:

@@ -55,11 +55,10 @@ def train(args: list[str]) -> int:
     _caution(preset, run)
 
     from bigan.engine.loop import train as engine_train
-
     out = shlex.quote(str(engine_train(name, config, run, preset)))
     print(f"pictures: {out}/samples")
-    for after, text in AFTERWARDS.items():
-        print(f"{'next:' if after == 'reconstruct' else '':<10}{f'bigan {after} {out}':<50}  # {text}")
+    for i, after in enumerate(AFTERWARDS if systems.load(name).build.has_encoder() else ["sample"]):
+        print(f"{'' if i else 'next:':<10}{f'bigan {after} {out}':<50}  # {AFTERWARDS[after]}")
     return 0
 
 

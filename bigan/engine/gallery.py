@@ -17,17 +17,19 @@ class Gallery:
     """Held-out images on the CPU, sent to `device` as they are needed."""
 
     def __init__(self, held_out: data.Images, device: torch.device):
-        self.images = held_out.images[_spread(len(held_out), VAL_IMAGES)]  # [N, C, H, W] uint8
+        self.images = held_out.images[spread(len(held_out), VAL_IMAGES)]  # [N, C, H, W] uint8
         self.device = device
         self.rows = max(1, min(ROWS, SHEET // max(held_out.shape[1:])))
 
     @torch.no_grad()
     def look(self, system: System, noise: Noise, batch: int) -> dict[str, grid.Image.Image]:
-        """The two pictures. Draws from `noise` the same each time."""
+        """Samples and, where there is an encoder, reconstructions. Draws from `noise` the same each time."""
         span, rows, columns = system.data_range, self.rows, max(1, self.rows // 2)
         with system.inference():
             samples = system.sample(rows * rows, noise.at(PICTURES))
-            x = self._real(_spread(len(self.images), rows * columns), span)
+            if not system.has_encoder():
+                return {"samples": grid.grid(samples, span, rows)}
+            x = self._real(spread(len(self.images), rows * columns), span)
             x_r = torch.cat([system.reconstruct(part) for part in x.split(batch)])
         return {
             "samples": grid.grid(samples, span, rows),
@@ -49,7 +51,7 @@ class Gallery:
         return data.scale(self.images[index].to(self.device), span)
 
 
-def _spread(n: int, at_most: int) -> Tensor:
+def spread(n: int, at_most: int) -> Tensor:
     """Up to `at_most` of range(n), evenly: every class of a sorted data set has its share."""
     count = min(n, at_most)
     return torch.arange(count) * n // count

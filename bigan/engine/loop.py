@@ -17,7 +17,7 @@ import bigan
 from bigan import _native, data, systems
 from bigan.engine.checkpoint import NotSaved
 from bigan.engine.config import Run, to_json
-from bigan.engine.gallery import Gallery
+from bigan.engine.gallery import Gallery, spread
 from bigan.engine.loadrun import build
 from bigan.engine.meter import Meter, NonFinite
 from bigan.engine.noise import Noise
@@ -28,6 +28,8 @@ from bigan.engine.signals import Signals
 from bigan.engine.state import State, first_non_finite
 from bigan.errors import UserError
 from bigan.systems.base import System
+
+PREPARE = 500  # training images, at most, that a system may look at before its first step
 
 
 def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
@@ -45,6 +47,8 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
     with exact(device):
         system = build(module, config, images.shape, run.seed).to(device)
         batches = data.Batches(seen, run.batch, run.seed, device, run.flip, system.data_range)
+        with torch.no_grad():
+            system.prepare(data.scale(batches.images[spread(len(seen), PREPARE)], system.data_range))
         record = {
             "bigan": bigan.__version__,
             "system": system_name,
@@ -96,7 +100,10 @@ class Training:
         if start == 0:
             self.report(0, bar)
         for step in range(start, when.total):
-            terms = self.system.step(self.batches(step), self.noise.at(step), kimg=when.kimg(step), **players)
+            kimg = when.kimg(step)
+            for player in players.values():
+                player.scale_lr(self.system.lr_scale(kimg))
+            terms = self.system.step(self.batches(step), self.noise.at(step), kimg=kimg, **players)
             self.meter.update(step, terms)
             if ema:
                 ema.update(when.kimg(step + 1), when.kimg(1))
@@ -121,7 +128,8 @@ class Training:
         with self.clock.stopped():
             if show:
                 system = self.state.ema.system if self.state.ema else self.system
-                line["val_mse"] = self.gallery.val_mse(system, when.batch)
+                if system.has_encoder():
+                    line["val_mse"] = self.gallery.val_mse(system, when.batch)
                 for name, picture in self.gallery.look(system, self.noise, when.batch).items():
                     self.rundir.picture(name, picture, images)
             if line:

@@ -39,6 +39,10 @@ class Noise:
         """N(0, 1) noise.  -> [batch, dim]"""
         return ops.philox_normal(batch=batch, dim=dim, dtype=dtype, **self.draw())
 
+    def uniform(self, batch: int, dim: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """U(-1, 1) noise, from one normal draw a number.  -> [batch, dim]"""
+        return torch.erf(self.normal(batch, dim, dtype) * 0.5**0.5)
+
     def _reseed_torch(self, step: int) -> None:
         # Layers that draw from PyTorch's own generators (Dropout) must not break a resume. One hash of both
         # numbers, as the CPU's generator looks at the low 32 bits of its seed alone.

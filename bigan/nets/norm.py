@@ -39,7 +39,7 @@ class Statistics(nn.Module):
     def __init__(self, net: nn.Module):
         super().__init__()
         self._norms = [m for m in net.modules() if isinstance(m, _BatchNorm)]  # in a list: net owns them
-        self.own = nn.ModuleList(nn.BatchNorm2d(m.num_features, affine=False) for m in self._norms)
+        self.own = nn.ModuleList(type(m)(m.num_features, affine=False) for m in self._norms)
 
     def _swap(self) -> None:
         for a, b in zip(self._norms, self.own, strict=True):

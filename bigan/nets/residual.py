@@ -1,6 +1,7 @@
 """IntroVAE's residual networks (Huang et al. 2018, arXiv:1807.06358; the authors' networks.py). An image has
-side 4 * 2^n for n widths in `channels`, first the width at full size. A block normalises after its
-addition, so nothing passes through a network unnormalised, and the decoder ends in a bare convolution.
+side `bottom` * 2^n for n widths in `channels`, first the width at full size. A block normalises after its
+addition, so nothing passes through a network unnormalised, and the decoder ends in a bare convolution;
+Soft-IntroVAE's blocks (`norm="before"`; Daniel & Tamar 2021, arXiv:2012.13253) normalise before it.
 Initialisation is PyTorch's. Letters in shapes: B batch, C image channels, S side, Z code.
 """
 
@@ -10,19 +11,21 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 
-def side(channels: Sequence[int]) -> int:
+def side(channels: Sequence[int], bottom: int = 4) -> int:
     """Side of the images that go with these widths, in pixels."""
-    return 4 * 2 ** len(channels)
+    return bottom * 2 ** len(channels)
 
 
 class Residual(nn.Module):
     """y = LReLU(BN(conv3(x))); LReLU(BN(conv3(y) + shortcut(x))).  [B, inner, S, S] -> [B, outer, S, S]
 
     The shortcut is the identity, or a bare 1x1 convolution if `expand`.
+    norm: "after" the addition, as above, or "before": LReLU(BN(conv3(y)) + shortcut(x)).
     """
 
-    def __init__(self, inner: int, outer: int, expand: bool = False):
+    def __init__(self, inner: int, outer: int, expand: bool = False, norm: str = "after"):
         super().__init__()
+        self.norm_before = norm == "before"
         self.shortcut = nn.Conv2d(inner, outer, 1, bias=False) if expand else nn.Identity()
         self.conv1 = nn.Conv2d(inner, outer, 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(outer)
@@ -32,14 +35,23 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.act(self.norm1(self.conv1(x)))
-        return self.act(self.norm2(self.conv2(y) + self.shortcut(x)))
+        y = self.conv2(y)
+        return self.act(
+            self.norm2(y) + self.shortcut(x) if self.norm_before else self.norm2(y + self.shortcut(x))
+        )
 
 
 class ResidualEncoder(nn.Sequential):
     """Image to mean and log-variance of its code.  [B, C, S, S] -> [B, Z], [B, Z], halves of one tensor"""
 
     def __init__(
-        self, channels: Sequence[int], z_dim: int, image_channels: int = 3, published_shortcut: bool = True
+        self,
+        channels: Sequence[int],
+        z_dim: int,
+        image_channels: int = 3,
+        published_shortcut: bool = True,
+        norm: str = "after",
+        bottom: int = 4,
     ):
         first, last = channels[0], channels[-1]
         stem = [
@@ -50,8 +62,8 @@ class ResidualEncoder(nn.Sequential):
         ]
         body = []
         for a, b in pairwise(channels):
-            body += [Residual(a, b, _expands(a, b, published_shortcut)), nn.AvgPool2d(2)]
-        head = [Residual(last, last), nn.Flatten(), nn.Linear(last * 4 * 4, 2 * z_dim)]
+            body += [Residual(a, b, _expands(a, b, published_shortcut), norm), nn.AvgPool2d(2)]
+        head = [Residual(last, last, norm=norm), nn.Flatten(), nn.Linear(last * bottom**2, 2 * z_dim)]
         super().__init__(*stem, *body, *head)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,14 +75,21 @@ class ResidualDecoder(nn.Sequential):
     """Code to image, without an output activation.  [B, Z] -> [B, C, S, S]"""
 
     def __init__(
-        self, channels: Sequence[int], z_dim: int, image_channels: int = 3, published_shortcut: bool = True
+        self,
+        channels: Sequence[int],
+        z_dim: int,
+        image_channels: int = 3,
+        published_shortcut: bool = True,
+        norm: str = "after",
+        bottom: int = 4,
     ):
         first, last = channels[0], channels[-1]
-        head = [nn.Linear(z_dim, last * 4 * 4), nn.ReLU(inplace=True), nn.Unflatten(1, (last, 4, 4))]
-        body = [Residual(last, last), nn.Upsample(scale_factor=2)]  # nearest
+        head = [nn.Linear(z_dim, last * bottom**2), nn.ReLU(inplace=True)]
+        head += [nn.Unflatten(1, (last, bottom, bottom))]
+        body = [Residual(last, last, norm=norm), nn.Upsample(scale_factor=2)]  # nearest
         for a, b in pairwise(reversed(channels)):
-            body += [Residual(a, b, _expands(a, b, published_shortcut)), nn.Upsample(scale_factor=2)]
-        tail = [Residual(first, first), nn.Conv2d(first, image_channels, 5, padding=2)]
+            body += [Residual(a, b, _expands(a, b, published_shortcut), norm), nn.Upsample(scale_factor=2)]
+        tail = [Residual(first, first, norm=norm), nn.Conv2d(first, image_channels, 5, padding=2)]
         super().__init__(*head, *body, *tail)
 
 

@@ -4,10 +4,12 @@ import abc
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
+
+from bigan.errors import UserError
 
 
 def arg(default: Any, help: str) -> Any:
@@ -20,15 +22,45 @@ def detached(**terms: Tensor) -> dict[str, Tensor]:
     return {name: term.detach() for name, term in terms.items()}
 
 
+def need(ok: bool, system: str, what: str, got: Any) -> None:
+    """Refuses a configuration of `system` unless `ok`."""
+    if not ok:
+        raise ValueError(f"{system}: {what}, got {got}")
+
+
+def need_sane(system: str, config: Any, image_shape: Sequence[int]) -> None:
+    """Refuses what no system can take: a choice there is not, a width of 0, a negative or NaN number."""
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if get_origin(f.type) is Literal:
+            choices = " or ".join(map(repr, get_args(f.type)))
+            need(value in get_args(f.type), system, f"{f.name} must be {choices}", repr(value))
+        elif f.type is float:
+            need(value >= 0, system, f"{f.name} must not be negative", value)
+        elif f.type is int:
+            need(value > 0, system, f"{f.name} must be positive", value)
+        elif get_origin(f.type) is tuple:
+            need(min(value, default=1) > 0, system, f"{f.name} must be positive widths", value)
+    channels, height, width = image_shape
+    need(channels > 0 and height == width > 0, system, "images must be squares of some channels", image_shape)
+
+
+def need_halves(system: str, channels: Sequence[int], side: int) -> None:
+    """Refuses widths of more stride-2 layers than the side of the images has halves."""
+    fits = side % 2 ** len(channels) == 0 and side >> len(channels) > 1
+    what = f"{len(channels)} channels {tuple(channels)} halve the side {len(channels)} times"
+    need(fits, system, f"{what}, to 2 or more whole pixels: give fewer widths or other images", f"side {side}")
+
+
 class Player:
     """Networks that share one optimiser, e.g. a GAN's encoder. Owns what of an update is not mathematics."""
 
     optimizer = torch.optim.Adam  # what makes the optimiser of every player, from (params, lr=, betas=)
 
-    def __init__(self, name: str, modules: Iterable[nn.Module], lr: float, betas=(0.9, 0.999)):
-        self.name = name
+    def __init__(self, name: str, modules: Iterable[nn.Module], lr: float, betas=(0.9, 0.999), **options: Any):
+        self.name, self.lr = name, lr
         self.params = [p for module in modules for p in module.parameters()]
-        self.opt = type(self).optimizer(self.params, lr=lr, betas=betas)
+        self.opt = type(self).optimizer(self.params, lr=lr, betas=betas, **options)
 
     def minimize(self, loss: Tensor, *, also: Sequence["Player"] = (), retain_graph: bool = False) -> None:
         """One descent step on this player's parameters, and from the same backward on those of `also`.
@@ -43,6 +75,22 @@ class Player:
         for player in players:
             player.opt.step()
 
+    def scale_lr(self, factor: float) -> None:
+        """The step size becomes `factor` times the one this player was made with."""
+        for group in self.opt.param_groups:
+            old, new = group["lr"], factor * self.lr
+            group["lr"] = old.fill_(new) if isinstance(old, Tensor) else new
+
+
+def minimize_at_once(*moves: tuple[Player, Tensor]) -> None:
+    """One descent step of each player on a loss of its own, all gradients taken before anyone moves."""
+    for player, _ in moves:
+        player.opt.zero_grad(set_to_none=True)
+    for i, (player, loss) in enumerate(moves):
+        loss.backward(inputs=player.params, retain_graph=i + 1 < len(moves))
+    for player, _ in moves:
+        player.opt.step()
+
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
@@ -56,9 +104,10 @@ class Preset:
 
 
 class System(nn.Module, abc.ABC):
-    """An encoder x -> z and a generator z -> x, with the rule that trains them.
+    """A generator z -> x, with few exceptions an encoder x -> z, and the rule that trains them.
 
-    A final class a system: its `step` is the paper's algorithm and nothing else.
+    A final class a system: its `step` is the paper's algorithm and nothing else. One without an encoder
+    leaves `encode` out: it gives samples alone.
     """
 
     data_range: tuple[float, float]  # of the images that step and encode take and decode gives
@@ -82,13 +131,29 @@ class System(nn.Module, abc.ABC):
         detached scalars, and never waits for the device.
         """
 
-    @abc.abstractmethod
+    @classmethod
+    def has_encoder(cls) -> bool:
+        """Whether there are codes of images, and so reconstructions."""
+        return cls.encode is not System.encode
+
     def encode(self, x: Tensor) -> Tensor:
         """The code of each image, without noise.  [B, C, H, W] -> [B, Z]"""
+        raise UserError(f"{type(self).__name__} has no encoder: it generates images, and has codes of none")
 
     @abc.abstractmethod
     def decode(self, z: Tensor) -> Tensor:
         """[B, Z] -> [B, C, H, W]"""
+
+    def prepare(self, x: Tensor) -> None:
+        """Initialise what depends on the data, from up to 500 training images; called before training.
+
+        Whatever this sets is overwritten when a run is resumed.  x: [N, C, H, W]
+        """
+        return
+
+    def lr_scale(self, kimg: float) -> float:
+        """What every player's step size is multiplied by, in the step after `kimg` thousand images."""
+        return 1.0
 
     def prior(self, n: int, noise) -> Tensor:
         """n codes from N(0, I).  -> [n, Z]"""

@@ -1,6 +1,7 @@
 """A system small enough for hundreds of steps a second, with one of each thing the engine must restore:
 
-two players, the buffers of batch normalisation, noise by counter, and Dropout's noise, PyTorch's own.
+two players, the buffers of batch normalisation, noise by counter, and Dropout's noise, PyTorch's own;
+weights that start from the data, and a step size that falls.
 """
 
 import os
@@ -56,6 +57,12 @@ class Tiny(System):
             prior = prior * torch.nan
         late = {"late": loss} if kimg >= 0.5 else {}  # the terms of a warm-up may differ
         return detached(loss=loss, prior=prior, **late)
+
+    def prepare(self, x):
+        self.dec[0].bias.copy_(x.flatten(1).mean(0))
+
+    def lr_scale(self, kimg):
+        return 0.5 if kimg >= 0.5 else 1.0
 
     def encode(self, x):
         return self.enc(x)
