@@ -12,6 +12,7 @@ attach([f"{__name__}.{m.name}" for m in pkgutil.iter_modules(__path__) if not m.
 from bigan.ops.feature_l2 import feature_l2  # noqa: E402
 from bigan.ops.latent_match import latent_match  # noqa: E402
 from bigan.ops.logistic_adversarial import logistic_adversarial  # noqa: E402
+from bigan.ops.minibatch_discrimination import minibatch_discrimination  # noqa: E402
 from bigan.ops.moment_kl import moment_kl  # noqa: E402
 from bigan.ops.philox_normal import philox_normal  # noqa: E402
 from bigan.ops.reparam_kl import gaussian_kl, reparam_kl  # noqa: E402
@@ -25,6 +26,7 @@ __all__ = [
     "gaussian_kl",
     "latent_match",
     "logistic_adversarial",
+    "minibatch_discrimination",
     "moment_kl",
     "names",
     "philox_normal",

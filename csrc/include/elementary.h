@@ -13,6 +13,8 @@
 
 namespace bigan {
 
+BIGAN_HD float abs_(float x) { return ::fabsf(x); }
+BIGAN_HD double abs_(double x) { return ::fabs(x); }
 BIGAN_HD double exp_(double x) { return ::exp(x); }
 BIGAN_HD double log1p_(double x) { return ::log1p(x); }
 

@@ -129,6 +129,30 @@ KERNELS = [
     Mutant("feature_l2: b's gradient has a's sign", L,
            "a[i] = -a[i];", "a[i] = +a[i];", OPERATORS, "feature_l2"),
 ]
+
+D, DH = "cuda/minibatch_discrimination.cu", "include/minibatch_discrimination.h"
+ONE = "minibatch"
+KERNELS += [
+    Mutant("minibatch_discrimination: a sample counts itself", D,
+           "other < a.batch && other != i ?", "other < a.batch ?", OPERATORS, ONE),
+    Mutant("minibatch_discrimination: samples past the last", D,
+           "other < a.batch && other != i ?", "other != i ?", OPERATORS, ONE),
+    Mutant("minibatch_discrimination: the first tile alone", D,
+           "n < count; ++n) f(", "n < 1; ++n) f(", OPERATORS, ONE),
+    Mutant("minibatch_discrimination: dimension and kernel exchanged", D,
+           "for (int i = 0; i < 4; ++i) x[row][(at + i) % w][(at + i) / w] = v[i];",
+           "for (int i = 0; i < 4; ++i) x[row][(at + i) / w][(at + i) % w] = v[i];", OPERATORS, ONE),
+    Mutant("minibatch_discrimination: no barrier before a tile is read", D,
+           "chunk, x);\n    __syncthreads();", "chunk, x);", OPERATORS, ONE),
+    Mutant("minibatch_discrimination: no barrier before a tile is overwritten", D,
+           "    __syncthreads();  // earlier readers are done\n", "", OPERATORS, ONE, by="tsan"),
+    Mutant("minibatch_discrimination: one upstream gradient of two", D,
+           "(own_g + g[j][p.k]) * c[j]", "(own_g + own_g) * c[j]", OPERATORS, ONE),
+    Mutant("minibatch_discrimination: gradient of another chunk", D,
+           "(p.chunk + n) % count", "(p.chunk + n - 1) % count", OPERATORS, ONE),
+    Mutant("minibatch_discrimination: opposite gradient", DH,
+           "(a < b ? T(1) : T(0)) - (a > b", "(a > b ? T(1) : T(0)) - (a < b", OPERATORS, ONE),
+]
 # fmt: on
 
 ALL = HELPERS + KERNELS
