@@ -2,11 +2,13 @@
 
 from bigan.nets import dcgan
 from bigan.nets.dcgan import JointCritic, perceptron
+from bigan.nets.minibatch import MinibatchDiscrimination
 from bigan.nets.norm import SphereNormalize, Statistics, untracked
 from bigan.nets.residual import Residual, ResidualDecoder, ResidualEncoder, side
 
 __all__ = [
     "JointCritic",
+    "MinibatchDiscrimination",
     "Residual",
     "ResidualDecoder",
     "ResidualEncoder",

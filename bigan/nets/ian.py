@@ -59,7 +59,9 @@ class LatentHead(nn.Module):
     def __init__(self, features: int, hidden: int, z_dim: int, act: str = "relu"):
         super().__init__()
         first = _started(nn.Linear(features, hidden, bias=False))
-        self.body = nn.Sequential(nn.Flatten(), first, _norm1d(hidden), nn.ELU() if act == "elu" else nn.ReLU())
+        self.body = nn.Sequential(
+            nn.Flatten(), first, _norm1d(hidden), nn.ELU() if act == "elu" else nn.ReLU()
+        )
         self.mu = self._linear(hidden, z_dim)
         self.logstd = self._linear(hidden, z_dim)
 
