@@ -391,6 +391,10 @@ CASES += [
     _feature("pixel-l2", 1, bench=PIXELS, bytes=_six(1), eager=_eager_features(F.mse_loss)),
     _feature(
         "pixel-l1", 1, None, {"distance": "l1"}, bench=PIXELS, bytes=_six(1), eager=_eager_features(F.l1_loss)
+    ),
+]
+
+
 # ---- IAN's minibatch discrimination ----
 # IAN's kernels of 5 dimensions; 2; several chunks of 8; none; one sample; nothing; more than a tile each way
 ACTIVATIONS = ((4, 9, 5), (3, 7, 2), (2, 3, 19), (3, 2, 0), (1, 4, 5), (0, 4, 5), (5, 0, 5), (19, 9, 5))

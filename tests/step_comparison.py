@@ -18,6 +18,7 @@ from torch.func import functional_call
 
 from bigan import ops
 from bigan.engine.noise import Noise
+from bigan.nets import Statistics
 from bigan.systems.base import Player
 
 LR = 0.05
@@ -65,7 +66,7 @@ def start(module, c, shape=SHAPE):
 def compare(module, step, c, *, kimg=1.0, steps=1, shape=SHAPE):
     """Raises AssertionError unless the system does `step`: its terms, parameters and running statistics."""
     system = start(module, c, shape)
-    names = [name for name, child in system.named_children() if list(child.parameters())]
+    names = [name for name, child in system.named_children() if not isinstance(child, Statistics)]
     nets = {name: Net(getattr(system, name)) for name in names}
     players, noise = system.players(), Noise(SEED, "cpu")
     low, high = system.data_range

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
+from bigan.nets.minibatch import MinibatchDiscrimination
+
 STD = 0.02  # of the weights at the start
 
 
@@ -53,8 +55,18 @@ class Trunk(nn.ModuleList):
         return maps
 
 
+def critic_head(features: int, kernels: int, kernel_dims: int, classes: int) -> nn.Sequential:
+    """The trunk's last map to logits.  [B, F, S, S] -> [B, classes]"""
+    batch = MinibatchDiscrimination(features, kernels, kernel_dims)
+    last = _started(nn.Linear(features + kernels, classes, bias=False))
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), batch, last)
+
+
 class LatentHead(nn.Module):
-    """The trunk's last map to mean and log sigma of the code, both normalised.  [B, F, S, S] -> [B, Z], [B, Z]"""
+    """The trunk's last map to mean and log sigma of the code.  [B, F, S, S] -> [B, Z], [B, Z]
+
+    Both are normalised over the batch, with a learned scale and shift.
+    """
 
     def __init__(self, features: int, hidden: int, z_dim: int, act: str = "relu"):
         super().__init__()
@@ -75,13 +87,14 @@ class LatentHead(nn.Module):
         y = self.body(features)
         return self.mu(y), self.logstd(y)
 
-    def regularisable(self) -> list[Tensor]:
-        """What Lasagne's L2 penalty takes: weights and normalisations' scales."""
-        return [p for name, p in self.named_parameters() if name.endswith("weight")]
+    def squared_weights(self) -> Tensor:
+        """Lasagne's L2 penalty: of weights and normalisations' scales, not of shifts.  -> []"""
+        squares = [p.square().sum() for name, p in self.named_parameters() if name.endswith("weight")]
+        return torch.stack(squares).sum()
 
 
 class MADE(nn.Module):
-    """A fixed random autoregressive function: output i depends on the inputs before i in `order`.  [B, Z] -> [B, Z]
+    """A fixed random function whose output i depends on the inputs before i in `order`.  [B, Z] -> [B, Z]
 
     W2 relu(W1 z) + W z, the matrices masked and orthogonal at gain sqrt 2 before it. The authors' biases are
     0 and never trained: left out. Buffers, not parameters: they are in every checkpoint.
@@ -105,7 +118,7 @@ class MADE(nn.Module):
 
 
 class InverseAutoregressiveFlow(nn.Module):
-    """z = (z0 - m(z0)) / exp(s(z0)), m and s a `MADE` each, over one order: an invertible map.  [B, Z] -> [B, Z]"""
+    """z = (z0 - m(z0)) / exp(s(z0)), m and s a `MADE` over one order: invertible.  [B, Z] -> [B, Z]"""
 
     def __init__(self, z_dim: int):
         super().__init__()
@@ -117,9 +130,9 @@ class InverseAutoregressiveFlow(nn.Module):
 
 
 class MultiscaleConv(nn.Module):
-    """MDC: one 3x3 filter bank at several dilations, added up with learned weights.  [B, inner, ...] -> [B, outer, ...]
+    """MDC: one 3x3 filter bank W at several dilations.  [B, inner, S, S] -> [B, outer, S, S]
 
-        y_o = sum_s c_so (W_o * h, dilated by s);  s = 0 stands for the 1x1 convolution by the spatial mean of W
+        y_o = sum_s c_so (W_o * h, dilated by s);  s = 0: a 1x1 convolution by the spatial mean of W
 
     c [scales, outer] starts at 1 / scales.
     """
@@ -154,9 +167,9 @@ class ResidualMultiscale(nn.Module):
 
 
 class BetaColors(nn.Module):
-    """Features to pixels, a colour after another: the mean of a Beta distribution, in [-1, 1].  -> [B, C, S, S]
+    """Features to pixels, a colour after another: means of Beta distributions.  [B, F, S, S] -> [B, C, S, S]
 
-    (alpha, beta) of a colour = sigmoid(MDC(h) + MDC(those of the colours before)); 2 alpha / (alpha + beta) - 1.
+    (alpha, beta) = sigmoid(MDC(h) + MDC(those of the colours before));  x = 2 alpha / (alpha + beta) - 1.
     """
 
     SCALES = (1, 2, 3, 4)
@@ -185,7 +198,7 @@ def _up(inner: int, outer: int, bias: bool = True) -> nn.ConvTranspose2d:
 
 
 def decoder(kind: str, z_dim: int, channels: Sequence[int], image_shape: Sequence[int]) -> nn.Sequential:
-    """[B, Z] -> [B, C, S, S] in [-1, 1]; kind: "full" (IAN.py), "v1" (IANv1.py) or "simple" (IAN_simple.py)."""
+    """[B, Z] -> [B, C, S, S] in [-1, 1]; kind: "full" (IAN.py), "v1" (IANv1.py), "simple" (IAN_simple.py)."""
     colours, side, _ = image_shape
     bottom = side >> len(channels)
     ups = [*reversed(channels[:-1]), {"full": channels[0], "v1": channels[0] // 2, "simple": colours}[kind]]
@@ -209,7 +222,9 @@ def decoder(kind: str, z_dim: int, channels: Sequence[int], image_shape: Sequenc
 
 
 def orthogonal_penalty(net: nn.Module) -> Tensor:
-    """sum |S_o - I| over the 4-D weights W of `net` and their leading index o, S_o = sum_c,w W_ochw W_och'w.  -> []
+    """sum |S_o - I| over the 4-D weights W of `net` and their leading index o.  -> []
+
+    (S_o)_hh' = sum_c,w W_ochw W_och'w.
 
     As coded: the rows of each filter become orthonormal. The leading index of a transposed convolution's
     weights is the input channel.

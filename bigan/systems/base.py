@@ -86,13 +86,15 @@ class Player:
             group["lr"] = old.fill_(new) if isinstance(old, Tensor) else new
 
 
-def minimize_at_once(*moves: tuple[Player, Tensor]) -> None:
-    """One descent step of each player on a loss of its own, all gradients taken before anyone moves."""
-    for player, _ in moves:
+def minimize_at_once(*moves: tuple[Player | Sequence[Player], Tensor]) -> None:
+    """One descent step of each player, or group of them, on a loss of its own, all from the same point."""
+    groups = [([who] if isinstance(who, Player) else who, loss) for who, loss in moves]
+    players = [player for group, _ in groups for player in group]
+    for player in players:
         player.opt.zero_grad(set_to_none=True)
-    for i, (player, loss) in enumerate(moves):
-        loss.backward(inputs=player.params, retain_graph=i + 1 < len(moves))
-    for player, _ in moves:
+    for i, (group, loss) in enumerate(groups):
+        loss.backward(inputs=[p for player in group for p in player.params], retain_graph=i + 1 < len(groups))
+    for player in players:
         player.opt.step()
 
 
