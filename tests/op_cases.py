@@ -47,7 +47,8 @@ class Case:
     differentiable: bool = True
     constants: int = 0
     rows_apart: bool = True  # rows that stand apart are read where they stand
-    launches: int = 1  # of a GPU, each way
+    launches: tuple[int, int] = (1, 1)  # of a GPU, forward and backward
+    numeric: bool = True  # the gradient is the derivative of the values
     dtypes: tuple[torch.dtype, ...] = field(default=tuple(ELEMENT))
 
     def __str__(self) -> str:
@@ -390,4 +391,67 @@ CASES += [
     _feature(
         "pixel-l1", 1, None, {"distance": "l1"}, bench=PIXELS, bytes=_six(1), eager=_eager_features(F.l1_loss)
     ),
+]
+
+
+# ---- spectral norms ----
+def _critic(shape, dtype, device):
+    """A linear layer, a convolution and a transposed one, from a size; in benchmarks PAGAN's critic."""
+    if shape == PAGAN[0]:
+        sizes = [(64, 27), (128, 1024), (128, 1152), (256, 2048), (256, 2304), (512, 4096), (512, 4608), (1, 8192)]
+    else:
+        o, n = (max(size, 1) for size in shape)
+        sizes = [(o, n), (3, o, 2, 2), (2, o, 3)]
+    return [torch.randn(s, dtype=torch.float64).to(device, dtype) for s in sizes]
+
+
+def _vectors(weights, top):
+    """u and v: the singular vectors themselves if `top`, else others, of length 1; no gradient."""
+    acc = torch.float64 if weights[0].dtype == torch.float64 else torch.float32
+    us, vs = [], []
+    for k, w in enumerate(weights):
+        m = w.detach().double()
+        m = (m.transpose(0, 1) if w.dim() == 3 else m).flatten(1)
+        if top:
+            left, _, right = torch.linalg.svd(m, full_matrices=False)
+            us.append(left[:, 0])
+            vs.append(right[0])
+        else:
+            u, v = (torch.linspace(-1, 2 + k, n, dtype=torch.float64, device=w.device) for n in m.shape)
+            us.append(u / u.norm())
+            vs.append(v / v.norm())
+    return torch.cat(us).to(acc), torch.cat(vs).to(acc)
+
+
+def _dims(weights):
+    return [1 if w.dim() == 3 else 0 for w in weights]
+
+
+def _spectral(name, iterate=True, normalize=True, **more):
+    def call(*weights):
+        u, v = _vectors(weights, False)
+        sigma, u, v, normalized = ops.spectral_sigma(
+            weights, u, v, dims=_dims(weights), iterate=iterate, normalize=normalize
+        )
+        return (sigma, *normalized, u, v)
+
+    return Case(
+        "spectral_sigma",
+        name,
+        _critic,
+        call,
+        ((4, 8), (3, 37), (1, 1), (6, 1500), (300, 5)),
+        {torch.float64: 1e-11, torch.float32: 1e-4, torch.float16: 2e-3, torch.bfloat16: 1.6e-2},
+        constants=2,
+        numeric=not iterate,  # u and v move with the weights there, but are constants for the gradient
+        **more,
+    )
+
+
+PAGAN = ((512, 4608),)
+CASES += [
+    _spectral("step", launches=(3, 2), raw=lambda *w: (w, _dims(w), *_vectors(w, False), 3, 1e-12)),
+    _spectral("step-sigma", normalize=False, launches=(2, 1)),
+    _spectral("evaluation", iterate=False, launches=(2, 2)),
+    _spectral("evaluation-sigma", iterate=False, normalize=False, launches=(1, 1)),
 ]

@@ -116,7 +116,7 @@ KERNELS = [
            "*begin = (int64_t{blockIdx.x} - pair.first_chunk) * args.chunk;",
            "*begin = int64_t{blockIdx.x} * args.chunk;", OPERATORS, "feature_l2"),
     Mutant("feature_l2: the last chunk as long as the others", L,
-           "left < args.chunk ? left : args.chunk", "args.chunk", OPERATORS, "feature_l2"),
+           "left < args.chunk ? left : args.chunk", "left > args.chunk ? left : args.chunk", OPERATORS, "feature_l2"),
     Mutant("feature_l2: a pair's value lacks its last chunk", L,
            "c < end; c += 32", "c + 1 < end; c += 32", OPERATORS, "feature_l2"),
     Mutant("feature_l2: only two pairs are added up", L,
