@@ -1,4 +1,4 @@
-"""Triton kernels of `spectral_sigma`: four launches a weight forward (W v, W' u, lengths, division), two backward.
+"""Triton kernels of `spectral_sigma`: four launches a weight forward (W v, W' u, lengths, division).
 
 A weight is a matrix [O, N] here: one that does not lie in memory so, of a transposed convolution or
 channels_last, is copied.
@@ -41,19 +41,19 @@ def _length(x_ptr, N, eps, ACC: tl.constexpr, BLOCK: tl.constexpr):
 
 @triton.jit
 def _times_u(
-    w_ptr, y_ptr, u_ptr, x_ptr, O, N, eps,
+    w_ptr, y_ptr, u_ptr, x_ptr, M, N, eps,
     ACC: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """u = y over its length, and W' u of a tile of columns."""
-    length, _ = _length(y_ptr, O, eps, ACC, BLOCK)
+    length, _ = _length(y_ptr, M, eps, ACC, BLOCK)
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     acc = tl.zeros([ROWS, COLUMNS], ACC)
-    for r0 in range(0, O, ROWS):
+    for r0 in range(0, M, ROWS):
         row = (r0 + tl.arange(0, ROWS)).to(tl.int64)
-        u = tl.load(y_ptr + row, mask=row < O, other=0.0) / length
+        u = tl.load(y_ptr + row, mask=row < M, other=0.0) / length
         if tl.program_id(0) == 0:
-            tl.store(u_ptr + row, u, mask=row < O)
-        inside = (row < O)[:, None] & (column < N)[None, :]
+            tl.store(u_ptr + row, u, mask=row < M)
+        inside = (row < M)[:, None] & (column < N)[None, :]
         w = tl.load(w_ptr + row[:, None] * N + column[None, :], mask=inside, other=0.0).to(ACC)
         acc += w * u[:, None]
     tl.store(x_ptr + column, tl.sum(acc, axis=0), mask=column < N)
@@ -74,7 +74,8 @@ def _dot(a_ptr, b_ptr, out_ptr, N, ACC: tl.constexpr, BLOCK: tl.constexpr):
     """Of each program's share of two vectors."""
     e = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     a = tl.load(a_ptr + e, mask=e < N, other=0.0).to(ACC)
-    tl.store(out_ptr + tl.program_id(0), tl.sum(a * tl.load(b_ptr + e, mask=e < N, other=0.0).to(ACC), axis=0))
+    b = tl.load(b_ptr + e, mask=e < N, other=0.0).to(ACC)
+    tl.store(out_ptr + tl.program_id(0), tl.sum(a * b, axis=0))
 
 
 @triton.jit
@@ -101,7 +102,8 @@ def _gradient(
             p = p0 + tl.arange(0, BLOCK)
             dot += tl.load(partial_ptr + p, mask=p < programs, other=0.0)
         c -= tl.sum(dot, axis=0) / (sigma * sigma)
-    grad = c * tl.load(u_ptr + e // N, mask=inside, other=0.0) * tl.load(v_ptr + e % N, mask=inside, other=0.0)
+    u = tl.load(u_ptr + e // N, mask=inside, other=0.0)
+    grad = c * u * tl.load(v_ptr + e % N, mask=inside, other=0.0)
     if g_ptr is not None:
         grad += tl.load(g_ptr + e, mask=inside, other=0.0).to(ACC) / sigma
     tl.store(out_ptr + e, grad, mask=inside)

@@ -1,7 +1,7 @@
-"""The largest singular values of many weights at once, by one step of power iteration, and the weights over them.
+"""The largest singular values of many weights, by one step of power iteration, and the weights over them.
 
-Miyato et al. 2018 (arXiv:1802.05957, algorithm 1), in the order of torch.nn.utils.parametrizations, whose values
-these are.  W [O, N] is a layer's weight with its output dimension first and the others flattened:
+Miyato et al. 2018 (arXiv:1802.05957, algorithm 1), in the order of torch.nn.utils.parametrizations, whose
+values these are.  W [O, N] is a layer's weight with its output dimension first and the others flattened:
 
     u <- W v / max(|W v|, eps),  v <- W' u / max(|W' u|, eps),  sigma = u' W v
 
@@ -29,7 +29,7 @@ def matrix(weight: Tensor, dim: int) -> Tensor:
 
 
 def channels(weight: Tensor, dim: int) -> int:
-    """How a weight lies in memory: 1 as it is indexed, C > 1 with dimension 1, of C, innermost; 0: otherwise."""
+    """How a weight lies in memory: 1 as indexed; C > 1: dimension 1, of size C, innermost; 0: otherwise."""
     if weight.is_contiguous():
         return 1
     return weight.shape[1] if dim == 0 and weight.movedim(1, -1).is_contiguous() else 0
@@ -55,7 +55,7 @@ def _unit(x, eps):
 def _reference(weights, dims, u, v, options, eps):
     """-> [L], [sum O], [sum N], the normalised weights; the last three empty where not asked for."""
     sigmas, us, vs, normalized = [], [], [], []
-    for weight, w, u_l, v_l in _layers(weights, dims, u, v):
+    for k, (weight, w, u_l, v_l) in enumerate(_layers(weights, dims, u, v)):
         if options & ITERATE:
             u_l = _unit(w.detach() @ v_l, eps)
             v_l = _unit(w.detach().T @ u_l, eps)
@@ -63,13 +63,11 @@ def _reference(weights, dims, u, v, options, eps):
             vs.append(v_l)
         sigmas.append(u_l @ (w @ v_l))
         if options & NORMALIZE:
-            normalized.append(_laid_out((weight.to(w.dtype) / sigmas[-1]).to(weight.dtype), weight, dims[len(sigmas) - 1]))
-    none = u.new_empty(0)
-    return torch.stack(sigmas), torch.cat(us) if us else none, torch.cat(vs) if vs else none.clone(), normalized
-
-
-def _laid_out(t, weight, dim):
-    return t if channels(weight, dim) else t.contiguous()
+            one = (weight.to(w.dtype) / sigmas[k]).to(weight.dtype)
+            normalized.append(one if channels(weight, dims[k]) else one.contiguous())
+    if not options & ITERATE:
+        return torch.stack(sigmas), u.new_empty(0), v.new_empty(0), normalized
+    return torch.stack(sigmas), torch.cat(us), torch.cat(vs), normalized
 
 
 @define(
@@ -91,7 +89,8 @@ def _reference_backward(grad_sigma, grad_normalized, weights, dims, sigma, u, v)
         else:
             grad = outer.view(weight.shape)
         grad = (grad + g / sigma[k] if grad_normalized else grad).to(weight.dtype)
-        grads.append(torch.empty_like(weight).copy_(grad) if channels(weight, dims[k]) > 1 else grad.contiguous())
+        in_place = channels(weight, dims[k]) > 1
+        grads.append(torch.empty_like(weight).copy_(grad) if in_place else grad.contiguous())
     return grads
 
 
@@ -118,8 +117,8 @@ def _(grad_sigma, grad_normalized, weights, dims, sigma, u, v):
 
 
 def _save(ctx, inputs, outputs):
-    weights, dims, u, v, options, _ = inputs
-    sigma, new_u, new_v, ctx.normalized = *outputs[:3], len(outputs[3])
+    weights, dims, u, v, options, _eps = inputs
+    sigma, new_u, new_v, _ = outputs
     ctx.mark_non_differentiable(new_u, new_v)
     ctx.dims = dims
     ctx.save_for_backward(sigma, *((new_u, new_v) if options & ITERATE else (u, v)), *weights)
@@ -161,11 +160,11 @@ def spectral_sigma(
     iterate: make a step; without it (evaluation) sigma is u' W v with the u and v given.
     normalize: return the normalised weights too.
 
-    Returns (sigma [L], u, v, normalised weights), sigma and vectors float32 (float64 for float64); u and v are
-    new ones, or those given if not iterate.  The values are those of torch.nn.utils.parametrizations.  Raises
-    ValueError naming the argument.  sigma and the normalised weights are differentiable any number of times by
-    the weights, u and v held constant.  CUDA makes 2 launches (1 without a step), 1 more to normalise, and
-    backward 2 (1 by sigma alone), for every 32 weights; Triton some for each weight.
+    Returns (sigma [L], u, v, normalised weights), the first three float32 (float64 for float64); u and v are
+    new ones, or those given if not iterate; the last is empty if not normalize.  The values are those of
+    torch.nn.utils.parametrizations.  Raises ValueError naming the argument.  sigma and the normalised weights
+    are differentiable any number of times by the weights, u and v held constant.  For every 32 weights CUDA
+    makes 2 launches (1 without a step), 1 more to normalise, and backward 2 (1 by sigma alone).
     """
     op = "spectral_sigma"
     if not isinstance(weights, (list, tuple)) or not weights:
@@ -187,7 +186,8 @@ def spectral_sigma(
     for name, vector, size in (("u", u, rows), ("v", v, columns)):
         _checks.tensor(op, name, vector)
         if vector.shape != (size,) or vector.dtype != acc or vector.device != weights[0].device:
-            _checks.fail(op, name, f"be [{size}] {str(acc).removeprefix('torch.')} {weights[0].device}", vector)
+            form = f"[{size}] {str(acc).removeprefix('torch.')} {weights[0].device}"
+            _checks.fail(op, name, f"be {form}", vector)
     if not isinstance(eps, (int, float)) or not eps > 0:
         _checks.fail(op, "eps", "be a positive number", eps)
     code = (ITERATE if iterate else 0) | (NORMALIZE if normalize else 0)

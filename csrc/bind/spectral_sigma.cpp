@@ -170,8 +170,8 @@ Tensors spectral_sigma_backward(const MaybeTensor& grad_sigma, Tensors grad_norm
     grads.push_back(uninitialised_like(weights[k]));
   }
   MaybeTensor sigma_kept, grad_kept;
-  const char* sigmas = static_cast<const char*>(
-      sums(op, "sigma", sigma, static_cast<int64_t>(count), layers.acc, weights[0], sigma_kept));
+  const char* sigmas =
+      static_cast<const char*>(sums(op, "sigma", sigma, static_cast<int64_t>(count), layers.acc, weights[0], sigma_kept));
   const char* grad_sigmas = static_cast<const char*>(
       sums(op, "grad_sigma", grad_sigma, static_cast<int64_t>(count), layers.acc, weights[0], grad_kept));
   layers.each([&](size_t first, int64_t, int64_t, SpectralArgs& a) {

@@ -134,23 +134,23 @@ BIGAN_INLINE void gradient(const SpectralLayer& l, double by_sigma, double coeff
   }
 }
 
-#define BIGAN_SPECTRAL(NAME, STORE)                                                                                          \
-  BIGAN_CLONES void times_v_##NAME(const void* w, int64_t cols, const void* v, void* y, int64_t begin, int64_t end) {        \
-    times_v<STORE>(w, cols, v, y, begin, end);                                                                               \
-  }                                                                                                                          \
-  BIGAN_CLONES void times_u_##NAME(const void* w, int64_t rows, int64_t cols, const void* u, void* x, int64_t begin,         \
-                                   int64_t end) {                                                                            \
-    times_u<STORE>(w, rows, cols, u, x, begin, end);                                                                         \
-  }                                                                                                                          \
-  BIGAN_CLONES void divide_##NAME(const void* w, double by, void* out, int64_t begin, int64_t end) {                         \
-    divide<STORE>(w, by, out, begin, end);                                                                                   \
-  }                                                                                                                          \
-  BIGAN_CLONES double inner_product_##NAME(const void* a, const void* b, int64_t begin, int64_t end) {                       \
-    return inner_product<STORE>(a, b, begin, end);                                                                           \
-  }                                                                                                                          \
-  BIGAN_CLONES void gradient_##NAME(const SpectralLayer& l, double by_sigma, double c, const void* u, const void* v,         \
-                                    int64_t begin, int64_t end) {                                                            \
-    gradient<STORE>(l, by_sigma, c, u, v, begin, end);                                                                       \
+#define BIGAN_SPECTRAL(NAME, STORE)                                                                                   \
+  BIGAN_CLONES void times_v_##NAME(const void* w, int64_t cols, const void* v, void* y, int64_t begin, int64_t end) { \
+    times_v<STORE>(w, cols, v, y, begin, end);                                                                        \
+  }                                                                                                                   \
+  BIGAN_CLONES void times_u_##NAME(const void* w, int64_t rows, int64_t cols, const void* u, void* x, int64_t begin,  \
+                                   int64_t end) {                                                                     \
+    times_u<STORE>(w, rows, cols, u, x, begin, end);                                                                  \
+  }                                                                                                                   \
+  BIGAN_CLONES void divide_##NAME(const void* w, double by, void* out, int64_t begin, int64_t end) {                  \
+    divide<STORE>(w, by, out, begin, end);                                                                            \
+  }                                                                                                                   \
+  BIGAN_CLONES double inner_product_##NAME(const void* a, const void* b, int64_t begin, int64_t end) {                \
+    return inner_product<STORE>(a, b, begin, end);                                                                    \
+  }                                                                                                                   \
+  BIGAN_CLONES void gradient_##NAME(const SpectralLayer& l, double by_sigma, double c, const void* u, const void* v,  \
+                                    int64_t begin, int64_t end) {                                                     \
+    gradient<STORE>(l, by_sigma, c, u, v, begin, end);                                                                \
   }
 BIGAN_SPECTRAL(float, float)
 BIGAN_SPECTRAL(double, double)

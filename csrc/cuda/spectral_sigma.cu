@@ -1,5 +1,5 @@
-#include "spectral_sigma.h"
 #include "common.cuh"
+#include "spectral_sigma.h"
 
 namespace bigan {
 
@@ -10,7 +10,7 @@ constexpr int kChunkThreads = 256;  // element by element: a block a chunk
 constexpr int kMinChunkBlocks = 4;  // an SM: at most 64 registers a thread
 
 // The layer that a row, tile or chunk of the launch belongs to.
-__device__ __forceinline__ int layer_of(const SpectralArgs& a, int32_t SpectralLayer::*first, int number) {
+__device__ __forceinline__ int layer_of(const SpectralArgs& a, int32_t SpectralLayer::* first, int number) {
   int k = 0;
   while (k + 1 < a.number && number >= a.layers[k + 1].*first) ++k;
   return k;
@@ -179,10 +179,14 @@ __global__ void __launch_bounds__(kChunkThreads, kMinChunkBlocks) spectral_gradi
     if (grad) read4(grad + e, end - e, vector, g);
     int row, col;
     place(l, static_cast<uint32_t>(e), &row, &col);
+    A factor = u[row];
     for (int i = 0; i < 4; ++i) {
       if (e + i >= end) break;
-      if (i > 0 && !one_row) place(l, static_cast<uint32_t>(e + i), &row, &col);
-      g[i] = weight_grad(g[i], inverse, c, u[row], v[index_in_v(l, one_row ? col + i : col)]);
+      if (i > 0 && !one_row) {
+        place(l, static_cast<uint32_t>(e + i), &row, &col);
+        factor = u[row];
+      }
+      g[i] = weight_grad(g[i], inverse, c, factor, v[index_in_v(l, one_row ? col + i : col)]);
     }
     write4(out + e, end - e, vector, g);
   }
@@ -206,8 +210,7 @@ int spectral_sigma_backward_cuda(const SpectralArgs& a, void* stream) {
     using T = typename decltype(type)::type;
     cudaError_t error = cudaSuccess;
     if (a.layers[0].grad) error = launch(spectral_products<T>, dim3(a.chunks), dim3(kChunkThreads), 0, stream, a);
-    if (error == cudaSuccess)
-      error = launch(spectral_gradient<T>, dim3(a.chunks), dim3(kChunkThreads), 0, stream, a);
+    if (error == cudaSuccess) error = launch(spectral_gradient<T>, dim3(a.chunks), dim3(kChunkThreads), 0, stream, a);
     return error;
   });
 }

@@ -13,9 +13,9 @@ constexpr int kMaxLayers = 32;  // of a launch: the table is in the kernel's arg
 // channels_last the columns of a row lie with the channels innermost.
 struct SpectralLayer {
   const void* weight;
-  void* normalized;     // forward; null: not asked for
-  const void* grad;     // backward: of the normalised weight, or null
-  void* grad_weight;    // backward
+  void* normalized;   // forward; null: not asked for
+  const void* grad;   // backward: of the normalised weight, or null
+  void* grad_weight;  // backward
   int32_t rows, cols, inner, channels;
   int32_t first_row, first_col;  // in u and in v, and among the rows of the launch
   int32_t first_tile, first_chunk;
@@ -33,9 +33,9 @@ struct SpectralArgs {
   void *new_u, *new_v;  // iterate
   void* sigma;          // [number]; backward reads it
   // CUDA: scratch
-  void* products;      // forward: W v, a value a row
-  uint32_t* tickets;   // forward: counters of finished blocks, one a layer
-  void* partial;       // backward: a sum a chunk
+  void* products;     // forward: W v, a value a row
+  uint32_t* tickets;  // forward: counters of finished blocks, one a layer
+  void* partial;      // backward: a sum a chunk
   // backward
   const void* grad_sigma;  // [number] or null
 };
