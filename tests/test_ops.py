@@ -122,6 +122,8 @@ def test_reference_gradient_is_autograds(case, backend):
 
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
 def test_second_gradients(case, backend):
+    if not case.numeric:
+        pytest.skip("what the gradient holds constant moves with the inputs")
     inputs = [t.requires_grad_() for t in case.inputs(case.small, torch.float64, DEVICE)]
     fast = backend == "triton" and DEVICE == "cpu"  # one random direction: the interpreter takes 30 ms a call
     assert torch.autograd.gradcheck(case.call, inputs, nondet_tol=0.0, fast_mode=fast)

@@ -16,6 +16,7 @@ from bigan.ops.minibatch_discrimination import minibatch_discrimination  # noqa:
 from bigan.ops.moment_kl import moment_kl  # noqa: E402
 from bigan.ops.philox_normal import philox_normal  # noqa: E402
 from bigan.ops.reparam_kl import gaussian_kl, reparam_kl  # noqa: E402
+from bigan.ops.spectral_sigma import spectral_sigma  # noqa: E402
 from bigan.ops.sphere_normalize import sphere_normalize  # noqa: E402
 from bigan.ops.ternary_adversarial import ternary_adversarial  # noqa: E402
 
@@ -32,6 +33,7 @@ __all__ = [
     "philox_normal",
     "reference",
     "reparam_kl",
+    "spectral_sigma",
     "sphere_normalize",
     "ternary_adversarial",
     "use_backend",

@@ -161,7 +161,7 @@ def _kernel_with_lists(op: Any, name: str, wanted: int, save: Callable, backward
     def kernel(*inputs):
         if torch.is_grad_enabled():
             tensors = _opened(inputs[:wanted])
-            if any(t is not None and t.requires_grad for t in tensors):
+            if any(isinstance(t, Tensor) and t.requires_grad for t in tensors):
                 returned: list[int | None] = []
                 outputs = apply(*tensors, (_lengths(inputs[:wanted]), inputs[wanted:], returned))
                 outputs = _closed(outputs, returned)

@@ -74,7 +74,7 @@ HELPERS = [
 ]
 
 OPERATORS = "tests/emulation/test_operators.py"
-L = "cuda/feature_l2.cu"
+L, S, SH = "cuda/feature_l2.cu", "cuda/spectral_sigma.cu", "include/spectral_sigma.h"
 R, RH, N, PH = "cuda/reparam_kl.cu", "include/reparam_kl.h", "cuda/philox_normal.cu", "include/philox.h"
 KERNELS = [
     Mutant("philox_normal: threads past the end", N,
@@ -116,7 +116,7 @@ KERNELS = [
            "*begin = (int64_t{blockIdx.x} - pair.first_chunk) * args.chunk;",
            "*begin = int64_t{blockIdx.x} * args.chunk;", OPERATORS, "feature_l2"),
     Mutant("feature_l2: the last chunk as long as the others", L,
-           "left < args.chunk ? left : args.chunk", "args.chunk", OPERATORS, "feature_l2"),
+           "left < args.chunk ?", "left > args.chunk ?", OPERATORS, "feature_l2"),
     Mutant("feature_l2: a pair's value lacks its last chunk", L,
            "c < end; c += 32", "c + 1 < end; c += 32", OPERATORS, "feature_l2"),
     Mutant("feature_l2: only two pairs are added up", L,
@@ -128,6 +128,23 @@ KERNELS = [
            "A all = a.more ? *total : A(0);", "A all = 0;", OPERATORS, "more_pairs"),
     Mutant("feature_l2: b's gradient has a's sign", L,
            "a[i] = -a[i];", "a[i] = +a[i];", OPERATORS, "feature_l2"),
+    Mutant("spectral_sigma: a tile's rows start one late", S,
+           "r = warp; r < l.rows", "r = warp + 1; r < l.rows", OPERATORS, "spectral_sigma"),
+    Mutant("spectral_sigma: runs of columns one row apart", SH,
+           "(int64_t{run} * l.rows + row) * l.inner", "(int64_t{run} + row) * l.inner", OPERATORS, "spectral_sigma"),
+    Mutant("spectral_sigma: columns in the order of memory", SH,
+           "l.channels == 1 ? col :", "l.channels != 0 ? col :", OPERATORS, "many_blocks"),
+    Mutant("spectral_sigma: v not divided by its length", S,
+           "v[c] = __ldcg(v + c) / v_length;", "v[c] = __ldcg(v + c);", OPERATORS, "spectral_sigma"),
+    Mutant("spectral_sigma: no barrier before the warps' sums are added up", S,
+           "= sums[i];\n  __syncthreads();", "= sums[i];", OPERATORS, "spectral_sigma"),
+    Mutant("spectral_sigma: one ticket for all layers", S,
+           "is_last_block(a.tickets + k, tiles)", "is_last_block(a.tickets, tiles)", OPERATORS, "spectral_sigma"),
+    Mutant("spectral_sigma: tickets not zeroed", S,
+           "cudaMemsetAsync(a.tickets, 0, a.number * sizeof", "cudaMemsetAsync(a.tickets, 0, 0 * sizeof",
+           OPERATORS, "spectral_sigma"),
+    Mutant("spectral_sigma: gradient lacks the part of the norm", SH,
+           "by_sigma - dot / (sigma * sigma)", "by_sigma - dot * 0 * sigma", OPERATORS, "spectral_sigma"),
 ]
 
 D, DH = "cuda/minibatch_discrimination.cu", "include/minibatch_discrimination.h"
