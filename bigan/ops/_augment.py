@@ -96,7 +96,8 @@ class How(NamedTuple):
 
 
 def options(layout: int, zero: int, contrasted: bool, dtype: torch.dtype, channels_last: bool = False) -> int:
-    return layout | zero << 3 | contrasted << 4 | _checks.FLOATS.index(dtype) << 5 | channels_last << 7
+    last = 1 << 7 if channels_last else 0  # it may be a symbol that is not yet known
+    return layout | zero << 3 | contrasted << 4 | _checks.FLOATS.index(dtype) << 5 | last
 
 
 def is_channels_last(x: Tensor) -> bool:
