@@ -1,7 +1,5 @@
 #include "gather_images.h"
 
-#include "images.h"
-
 namespace bigan {
 
 void gather_images_cpu(const AugmentArgs& a) { augment_forward_cpu(a); }

@@ -86,6 +86,4 @@ void write_line(const AugmentArgs& a, const Images& m, int64_t offset, const T* 
   if (line == buffer) store_line(a, m, offset, buffer);
 }
 
-void augment_forward_cpu(const AugmentArgs& a);
-
 }  // namespace bigan

@@ -59,6 +59,10 @@ struct AugmentArgs {
   double inv_channels, inv_pixels;
 };
 
+// Of both operators; in augment_pair's files.
+void augment_forward_cpu(const AugmentArgs& args);
+int augment_forward_cuda(const AugmentArgs& args, void* stream);
+
 // ---- the draw ----
 
 struct SampleDraw {
