@@ -337,7 +337,7 @@ PICTURES = ((64, 3, 32, 32), (64, 3, 64, 64), (256, 3, 64, 64))
 
 def _size(shape):
     """[B, C, H, W] as it is; of [B, n] a batch of images with about n elements each."""
-    return shape if len(shape) == 4 else (shape[0], 2, 3, max(3, shape[1] // 6))
+    return shape if len(shape) == 4 else (shape[0], 1 if shape[1] < 6 else 2, 3, max(3, shape[1] // 6))
 
 
 def _images(shape, dtype, device):
