@@ -11,7 +11,8 @@ import triton.language as tl
 from bigan.kernels._rows import wide
 from bigan.ops._augment import How, empty, empty_gradient, is_channels_last
 
-_BLOCK = 1024
+_BLOCK = 1024  # elements of a program
+_TILE = 4096  # of their windows, where they are blurred
 
 
 @triton.jit
@@ -110,31 +111,27 @@ def _tap(sigma, t):
 
 
 @triton.jit
-def _tap_total(sigma, TAPS: tl.constexpr):
-    total = tl.zeros_like(sigma)
-    for t in range(TAPS):
-        total += _tap(sigma, tl.zeros([1], tl.int32) + t - TAPS // 2)
-    return total
+def _taps(sigma, TAPS: tl.constexpr, K: tl.constexpr):
+    """The taps, one after another, 0 after the last: [K], a power of 2."""
+    t = tl.arange(0, K)
+    taps = tl.where(t < TAPS, _tap(sigma, t - TAPS // 2), 0.0)
+    return taps / tl.sum(taps, axis=0)
 
 
 @triton.jit
-def _tap_between(sigma, total, i, u, n, TAPS: tl.constexpr):
-    """The weight with which pixel u enters blurred pixel i of n."""
+def _blurred_into(sigma, taps, u, n, TAPS: tl.constexpr, K: tl.constexpr):
+    """The blurred pixels i of n that pixels u [BLOCK] enter, and with which weight: [BLOCK, K]."""
+    t = tl.arange(0, K)[None, :]
     radius = TAPS // 2
-    near, mirrored, over = tl.abs(u - i), u + i, 2 * (n - 1) - u - i
+    u = u[:, None]
+    i = u + t - radius
+    near, mirrored, over = tl.abs(t - radius), u + i, 2 * (n - 1) - u - i
     weight = tl.where(near <= radius, _tap(sigma, near), 0.0)
     weight += tl.where((u > 0) & (mirrored <= radius), _tap(sigma, mirrored), 0.0)
     weight += tl.where((u < n - 1) & (over <= radius), _tap(sigma, over), 0.0)
-    return tl.where(_inside(i, n), weight / total, 0.0)
-
-
-@triton.jit
-def _tap_sum(sigma, total, u, n, TAPS: tl.constexpr):
-    """How much of pixel u is in all blurred pixels together."""
-    acc = tl.zeros(u.shape, sigma.dtype)
-    for t in range(TAPS):
-        acc += _tap_between(sigma, total, u + t - TAPS // 2, u, n, TAPS)
-    return acc
+    there = _inside(i, n) & (t < TAPS)
+    middle = tl.sum(tl.where(tl.arange(0, K) == radius, taps, 0.0), axis=0)  # 1 before it was normalised
+    return i, there, tl.where(there, weight * middle, 0.0)
 
 
 @triton.jit
@@ -164,8 +161,8 @@ def _forward(
     x_ptr, index_ptr, out_ptr, original_ptr, rng_ptr, sample_id_ptr, offset_ptr, flip_ptr, mirror_ptr,
     sigma_ptr, contrast_ptr, images, C, H, W, x0, x1, x2, x3, o0, o1, o2, o3, r0, r1, r2, r3,
     stream, pad, flip_below, mirror_below, sigma_low, sigma_span, contrast_low, contrast_span, scale, shift,
-    ZERO: tl.constexpr, LAST: tl.constexpr, TAPS: tl.constexpr, CONTRAST: tl.constexpr,
-    ACC: tl.constexpr, BLOCK: tl.constexpr,
+    ZERO: tl.constexpr, LAST: tl.constexpr, FILTERED: tl.constexpr, TAPS: tl.constexpr, CONTRAST: tl.constexpr,
+    ACC: tl.constexpr, BLOCK: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
     b = tl.program_id(0).to(tl.int64)
     image = b
@@ -177,21 +174,22 @@ def _forward(
     size = C * H * W
     factor = tl.zeros([1], ACC) + scale
     bias = tl.zeros([1], ACC) + shift
-    sigma = tl.zeros([1], ACC)
-    total = sigma + 1
-    if TAPS > 1 or CONTRAST:
+    if FILTERED:
         sigma, contrast = _filters(
             rng_ptr, sample_id_ptr, sigma_ptr, contrast_ptr, b, stream, sigma_low, sigma_span, contrast_low,
             contrast_span, ACC,
         )  # fmt: skip
-        total = _tap_total(sigma, TAPS)
+        taps = _taps(sigma, TAPS, K)
+        around = tl.arange(0, K) - TAPS // 2
         if CONTRAST:  # one program a sample
             acc = tl.zeros([BLOCK], ACC)
             for start in range(0, size, BLOCK):
                 e = start + tl.arange(0, BLOCK)
                 channel, row, column = _element(e, C, H, W, LAST)
-                weight = _tap_sum(sigma, total, row, H, TAPS) * _tap_sum(sigma, total, column, W, TAPS)
-                acc += _grey(channel, C, ACC) * weight * _source(
+                _, _, down_weight = _blurred_into(sigma, taps, row, H, TAPS, K)
+                _, _, right_weight = _blurred_into(sigma, taps, column, W, TAPS, K)
+                weight = tl.sum(down_weight, axis=1) * tl.sum(right_weight, axis=1) * _grey(channel, C, ACC)
+                acc += weight * _source(
                     x_ptr, image, channel, row, column, down, right, flip, mirror, H, W, x0, x1, x2, x3,
                     e < size, ZERO, ACC,
                 )  # fmt: skip
@@ -203,18 +201,14 @@ def _forward(
         mask = e < size
         channel, row, column = _element(e, C, H, W, LAST)
         if out_ptr is not None:
-            value = tl.zeros([BLOCK], ACC)
-            if TAPS > 1:
-                for v in range(TAPS):
-                    line = tl.zeros([BLOCK], ACC)
-                    for h in range(TAPS):
-                        tap = _tap(sigma, tl.zeros([1], tl.int32) + h - TAPS // 2) / total
-                        line += tap * _source(
-                            x_ptr, image, channel, _reflected(row + v - TAPS // 2, H),
-                            _reflected(column + h - TAPS // 2, W), down, right, flip, mirror, H, W,
-                            x0, x1, x2, x3, mask, ZERO, ACC,
-                        )  # fmt: skip
-                    value += _tap(sigma, tl.zeros([1], tl.int32) + v - TAPS // 2) / total * line
+            if FILTERED:
+                window = _source(
+                    x_ptr, image, channel[:, None, None], _reflected(row[:, None] + around[None, :], H)[:, :, None],
+                    _reflected(column[:, None] + around[None, :], W)[:, None, :], down, right, flip, mirror, H, W,
+                    x0, x1, x2, x3, mask[:, None, None] & (around <= TAPS // 2)[:, None] & (around <= TAPS // 2),
+                    ZERO, ACC,
+                )  # fmt: skip
+                value = tl.sum(taps[None, :] * tl.sum(taps[None, None, :] * window, axis=2), axis=1)
             else:
                 value = _source(
                     x_ptr, image, channel, row, column, down, right, flip, mirror, H, W, x0, x1, x2, x3,
@@ -244,30 +238,26 @@ def _padding_place(s, shift, n, flip):
 
 
 @triton.jit
-def _gradient_at(
-    out_ptr, b, channel, row, column, mask, H, W, o0, o1, o2, o3, sigma, total, factor, by_mean, C,
-    TAPS: tl.constexpr, CONTRAST: tl.constexpr, ACC: tl.constexpr,
-):  # fmt: skip
-    """The gradient by pixels of the crop."""
-    value = tl.zeros(row.shape, ACC)
-    if TAPS > 1:
-        for v in range(TAPS):
-            i = row + v - TAPS // 2
-            line = tl.zeros(row.shape, ACC)
-            for h in range(TAPS):
-                j = column + h - TAPS // 2
-                at = _place(b, channel, i, j, o0, o1, o2, o3)
-                g = tl.load(out_ptr + at, mask=mask & _inside(i, H) & _inside(j, W), other=0.0).to(ACC)
-                line += _tap_between(sigma, total, j, column, W, TAPS) * g
-            value += _tap_between(sigma, total, i, row, H, TAPS) * line
-    else:
-        at = _place(b, channel, row, column, o0, o1, o2, o3)
-        value = tl.load(out_ptr + at, mask=mask, other=0.0).to(ACC)
-    value *= factor
-    if CONTRAST:
-        weight = _tap_sum(sigma, total, row, H, TAPS) * _tap_sum(sigma, total, column, W, TAPS)
-        value += by_mean * weight * _grey(channel, C, ACC)
-    return tl.where(mask, value, 0.0)
+def _from_window(
+    out_ptr, b, channel, i, i_there, i_weight, j, j_there, j_weight, o0, o1, o2, o3, ACC: tl.constexpr
+):
+    """Weights [BLOCK, K] down and right, times the gradient there."""
+    at = _place(b, channel[:, None, None], i[:, :, None], j[:, None, :], o0, o1, o2, o3)
+    g = tl.load(out_ptr + at, mask=i_there[:, :, None] & j_there[:, None, :], other=0.0).to(ACC)
+    return tl.sum(i_weight * tl.sum(j_weight[:, None, :] * g, axis=2), axis=1)
+
+
+@triton.jit
+def _from_place(out_ptr, b, channel, row, column, there, o0, o1, o2, o3, ACC: tl.constexpr):
+    at = _place(b, channel, row, column, o0, o1, o2, o3)
+    return tl.load(out_ptr + at, mask=there, other=0.0).to(ACC)
+
+
+@triton.jit
+def _window(sigma, taps, u, there, n, TAPS: tl.constexpr, K: tl.constexpr):
+    """As _blurred_into, with no weight where `there` is not."""
+    i, inside, weight = _blurred_into(sigma, taps, u, n, TAPS, K)
+    return i, inside & there[:, None], tl.where(there[:, None], weight, 0.0)
 
 
 @triton.jit
@@ -275,31 +265,27 @@ def _gradient(
     out_ptr, original_ptr, grad_x_ptr, rng_ptr, sample_id_ptr, offset_ptr, flip_ptr, sigma_ptr, contrast_ptr,
     C, H, W, o0, o1, o2, o3, r0, r1, r2, r3, x0, x1, x2, x3,
     stream, pad, flip_below, sigma_low, sigma_span, contrast_low, contrast_span, scale,
-    ZERO: tl.constexpr, LAST: tl.constexpr, TAPS: tl.constexpr, CONTRAST: tl.constexpr,
-    ACC: tl.constexpr, BLOCK: tl.constexpr,
+    ZERO: tl.constexpr, LAST: tl.constexpr, FILTERED: tl.constexpr, TAPS: tl.constexpr, CONTRAST: tl.constexpr,
+    ACC: tl.constexpr, BLOCK: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
     b = tl.program_id(0).to(tl.int64)
     down, right, flip, _ = _geometry(
         rng_ptr, sample_id_ptr, offset_ptr, flip_ptr, None, b, stream, pad, flip_below, 0
     )
     size = C * H * W
-    factor = tl.zeros([1], ACC) + 1
-    by_mean = tl.zeros([1], ACC)
-    sigma = tl.zeros([1], ACC)
-    total = sigma + 1
-    if TAPS > 1 or CONTRAST:
+    if FILTERED:
         sigma, contrast = _filters(
             rng_ptr, sample_id_ptr, sigma_ptr, contrast_ptr, b, stream, sigma_low, sigma_span, contrast_low,
             contrast_span, ACC,
         )  # fmt: skip
-        total = _tap_total(sigma, TAPS)
+        taps = _taps(sigma, TAPS, K)
+        factor = tl.zeros([1], ACC) + 1
         if CONTRAST:
             acc = tl.zeros([BLOCK], ACC)
             for start in range(0, size, BLOCK):
                 e = start + tl.arange(0, BLOCK)
                 channel, row, column = _element(e, C, H, W, LAST)
-                at = _place(b, channel, row, column, o0, o1, o2, o3)
-                acc += tl.load(out_ptr + at, mask=e < size, other=0.0).to(ACC)
+                acc += _from_place(out_ptr, b, channel, row, column, e < size, o0, o1, o2, o3, ACC)
             by_mean = (1 - contrast) * (tl.sum(acc, axis=0) / (H * W))
             factor = contrast
     first = tl.program_id(1) * BLOCK
@@ -309,27 +295,39 @@ def _gradient(
         channel, row, column = _element(e, C, H, W, LAST)
         value = tl.zeros([BLOCK], ACC)
         if out_ptr is not None:
-            own_row, row_there = _own_place(row, down, H, False)
-            own_column, column_there = _own_place(column, right, W, flip)
-            value += _gradient_at(
-                out_ptr, b, channel, own_row, own_column, mask & row_there & column_there, H, W, o0, o1, o2,
-                o3, sigma, total, factor, by_mean, C, TAPS, CONTRAST, ACC,
-            )  # fmt: skip
-            if not ZERO:
-                pad_row, pad_row_there = _padding_place(row, down, H, False)
-                pad_column, pad_column_there = _padding_place(column, right, W, flip)
-                value += _gradient_at(
-                    out_ptr, b, channel, own_row, pad_column, mask & row_there & pad_column_there, H, W, o0,
-                    o1, o2, o3, sigma, total, factor, by_mean, C, TAPS, CONTRAST, ACC,
-                )  # fmt: skip
-                value += _gradient_at(
-                    out_ptr, b, channel, pad_row, own_column, mask & pad_row_there & column_there, H, W, o0,
-                    o1, o2, o3, sigma, total, factor, by_mean, C, TAPS, CONTRAST, ACC,
-                )  # fmt: skip
-                value += _gradient_at(
-                    out_ptr, b, channel, pad_row, pad_column, mask & pad_row_there & pad_column_there, H, W,
-                    o0, o1, o2, o3, sigma, total, factor, by_mean, C, TAPS, CONTRAST, ACC,
-                )  # fmt: skip
+            i, i_there = _own_place(row, down, H, False)
+            j, j_there = _own_place(column, right, W, flip)
+            k, k_there = _padding_place(row, down, H, False)
+            m, m_there = _padding_place(column, right, W, flip)
+            if ZERO:
+                k_there, m_there = k_there & (k < 0), m_there & (m < 0)  # nowhere
+            i_there, k_there = i_there & mask, k_there & mask
+            if FILTERED:
+                i, i_in, i_weight = _window(sigma, taps, i, i_there, H, TAPS, K)
+                j, j_in, j_weight = _window(sigma, taps, j, j_there, W, TAPS, K)
+                k, k_in, k_weight = _window(sigma, taps, k, k_there, H, TAPS, K)
+                m, m_in, m_weight = _window(sigma, taps, m, m_there, W, TAPS, K)
+                value += _from_window(out_ptr, b, channel, i, i_in, i_weight, j, j_in, j_weight, o0, o1, o2, o3, ACC)
+                if not ZERO:
+                    value += _from_window(
+                        out_ptr, b, channel, i, i_in, i_weight, m, m_in, m_weight, o0, o1, o2, o3, ACC
+                    )
+                    value += _from_window(
+                        out_ptr, b, channel, k, k_in, k_weight, j, j_in, j_weight, o0, o1, o2, o3, ACC
+                    )
+                    value += _from_window(
+                        out_ptr, b, channel, k, k_in, k_weight, m, m_in, m_weight, o0, o1, o2, o3, ACC
+                    )
+                value *= factor
+                if CONTRAST:
+                    share = tl.sum(i_weight + k_weight, axis=1) * tl.sum(j_weight + m_weight, axis=1)
+                    value += by_mean * share * _grey(channel, C, ACC)
+            else:
+                value += _from_place(out_ptr, b, channel, i, j, i_there & j_there, o0, o1, o2, o3, ACC)
+                if not ZERO:
+                    value += _from_place(out_ptr, b, channel, i, m, i_there & m_there, o0, o1, o2, o3, ACC)
+                    value += _from_place(out_ptr, b, channel, k, j, k_there & j_there, o0, o1, o2, o3, ACC)
+                    value += _from_place(out_ptr, b, channel, k, m, k_there & m_there, o0, o1, o2, o3, ACC)
         if original_ptr is not None:
             at = _place(b, channel, row, column, r0, r1, r2, r3)
             value += tl.load(original_ptr + at, mask=mask, other=0.0).to(ACC)
@@ -347,21 +345,21 @@ def _strides(t):
     return (0, 0, 0, 0) if t is None else t.stride()
 
 
-def _grid(how, batch, size, block):
-    """One program a sample where the mean of a whole image is needed."""
-    return batch, 1 if how.contrasted else triton.cdiv(size, block)
-
-
-def _taps(how):
-    return how.kernel_size if how.rng is not None or how.sigma is not None else 1
-
-
 def _ranges(how):
     return how.sigma_low, how.sigma_high - how.sigma_low, how.contrast_low, how.contrast_high - how.contrast_low
 
 
-def _block(size):
-    return min(_BLOCK, triton.next_power_of_2(size))
+def _plan(how, batch, size, filtered):
+    """The grid and the constants; one program a sample where the mean of a whole image is needed."""
+    taps = how.kernel_size if filtered and (how.rng is not None or how.sigma is not None) else 1
+    K, contrast = triton.next_power_of_2(taps), how.contrasted and filtered
+    block = min(max(1, (_TILE if K > 1 else _BLOCK) // K**2), triton.next_power_of_2(size))
+    constants = {"FILTERED": taps > 1 or contrast, "TAPS": taps, "CONTRAST": contrast, "BLOCK": block, "K": K}
+    return (batch, 1 if contrast else triton.cdiv(size, block)), constants | {"ZERO": how.zero}
+
+
+def _accumulator(a, b):
+    return wide(torch.float64 if torch.float64 in (a, b) else torch.float32)[1]
 
 
 def forward(x, index, how: How):
@@ -371,12 +369,11 @@ def forward(x, index, how: How):
     if not batch * C * H * W:
         return out, original
     to, first = _halves(out if out.numel() else None, original if original.numel() else None, how)
-    ACC = wide(torch.float64 if torch.float64 in (x.dtype, how.dtype) else torch.float32)[1]
-    _forward[_grid(how, batch, C * H * W, _block(C * H * W))](
+    grid, constants = _plan(how, batch, C * H * W, to is not None)
+    _forward[grid](
         x, index, to, first, *how[:7], len(x), C, H, W, *x.stride(), *_strides(to), *_strides(first),
         how.stream, how.pad, how.flip_below, how.mirror_below, *_ranges(how), how.scale, how.shift,
-        ZERO=how.zero, LAST=is_channels_last(x), TAPS=_taps(how), CONTRAST=how.contrasted, ACC=ACC,
-        BLOCK=_block(C * H * W),
+        LAST=is_channels_last(x), ACC=_accumulator(x.dtype, how.dtype), **constants,
     )  # fmt: skip
     return out, original
 
@@ -386,14 +383,12 @@ def backward(grad_out, grad_original, how: How):
     B, C, H, W = grad_x.shape
     if not grad_x.numel():
         return grad_x
-    given = (grad_original if grad_out is None else grad_out).dtype
-    ACC = wide(torch.float64 if torch.float64 in (given, how.dtype) else torch.float32)[1]
     to, first = _halves(grad_out, grad_original, how)
-    filtered = to is not None
-    _gradient[_grid(how, B, C * H * W, _block(C * H * W))](
+    grid, constants = _plan(how, B, C * H * W, to is not None)
+    given = (grad_original if grad_out is None else grad_out).dtype
+    _gradient[grid](
         to, first, grad_x, how.rng, how.sample_id, how.offset, how.flip, how.sigma, how.contrast, C, H, W,
         *_strides(to), *_strides(first), *grad_x.stride(), how.stream, how.pad, how.flip_below, *_ranges(how),
-        how.scale, ZERO=how.zero, LAST=how.channels_last, TAPS=_taps(how) if filtered else 1,
-        CONTRAST=how.contrasted and filtered, ACC=ACC, BLOCK=_block(C * H * W),
+        how.scale, LAST=how.channels_last, ACC=_accumulator(given, how.dtype), **constants,
     )  # fmt: skip
     return grad_x
