@@ -18,11 +18,13 @@ RUNS = [(case, shape) for case in CASES if case.eager for shape in case.bench]
 
 
 def training_call(call, inputs, cotangents):
-    """One forward and backward, as a training step would."""
+    """One forward and backward, as a training step would; without cotangents the forward alone."""
 
     def run():
         for t in inputs:
             t.grad = None
+        if not cotangents:
+            return call(*inputs)
         torch.autograd.backward(call(*inputs)[: len(cotangents)], cotangents)
 
     return run
@@ -30,12 +32,12 @@ def training_call(call, inputs, cotangents):
 
 @pytest.mark.parametrize("case,shape", RUNS, ids=str)
 def test_forward_backward(case, shape, rows):
-    inputs = [t.requires_grad_() for t in case.inputs(shape, torch.float32, DEVICE)]
+    inputs = [t.requires_grad_(case.differentiable) for t in case.inputs(shape, torch.float32, DEVICE)]
     outputs = case.call(*inputs)
     if case.name != "drawn":  # the rivals draw other noise
         for got, want in zip(outputs, case.eager(*inputs), strict=True):
             torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
-    cotangents = [torch.randn_like(o) for o in case.graded(outputs)]
+    cotangents = [torch.randn_like(o) for o in case.graded(outputs)] if case.differentiable else []
     compiled = torch.compile(case.eager)
     times = in_turns(
         {

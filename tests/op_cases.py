@@ -4,6 +4,7 @@ A new operator adds its cases here and is then tested for values, gradients, sec
 compilation, determinism and copies, in every backend and type, and benchmarked.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bigan import ops
+from bigan.ops._augment import options as augment_options
 
 # Relative and absolute tolerance by type.  The reference runs in float64 on the same (rounded) inputs, so
 # what is left is the operator's own rounding: a few ulps of a float32 sum, one rounding to half types.
@@ -50,6 +52,7 @@ class Case:
     rows_apart: bool = True  # rows that stand apart are read where they stand
     launches: tuple[int, int] = (1, 1)  # of a GPU, forward and backward
     numeric: bool = True  # the gradient is the derivative of the values
+    passes: int = 1  # how often a kernel may read an element
     dtypes: tuple[torch.dtype, ...] = field(default=tuple(ELEMENT))
 
     def __str__(self) -> str:
@@ -514,4 +517,163 @@ CASES += [
     _spectral("step-sigma", normalize=False, launches=(2, 1)),
     _spectral("evaluation", iterate=False, launches=(2, 2)),
     _spectral("evaluation-sigma", iterate=False, normalize=False, launches=(1, 1)),
+]
+
+
+# ---- images ----
+# small, odd, one pixel, no images, longer rows than a block has threads
+IMAGES = ((3, 3, 8, 8), (3, 2, 5, 7), (1, 1, 1, 1), (0, 3, 4, 4), (1, 4, 3, 70))
+FILTERED = ((2, 3, 5, 7),)
+PICTURES = ((64, 3, 32, 32), (64, 3, 64, 64), (256, 3, 64, 64))
+
+
+def _size(shape):
+    """[B, C, H, W] as it is; of [B, n] a batch of images with about n elements each."""
+    return shape if len(shape) == 4 else (shape[0], 1 if shape[1] < 6 else 2, 3, max(3, shape[1] // 6))
+
+
+def _images(shape, dtype, device):
+    return [torch.randn(_size(shape), dtype=torch.float64).to(device, dtype)]
+
+
+def _data(shape, dtype, device):
+    """A column of the wanted type, a row for each image to take, and a uint8 data set of three more."""
+    B, *image = _size(shape)
+    data = torch.randint(0, 256, (B + 3, *image), dtype=torch.uint8).to(device)
+    return [torch.zeros(B, 1, dtype=dtype, device=device), data]
+
+
+def _allowed(x, options):
+    """A single pixel has nothing to reflect."""
+    return {k: v for k, v in options.items() if min(x.shape[2:]) > 2 or k not in ("pad", "kernel_size")}
+
+
+def _augment(**options):
+    def call(x):
+        result = ops.augment_pair(x, rng=seed(x.device), stream=7, **_allowed(x, options))
+        return result if isinstance(result, tuple) else (result,)
+
+    return call
+
+
+def _gather(**options):
+    def call(like, data):
+        data = data.to(torch.uint8)
+        result = ops.gather_images(
+            data,
+            _index(like, data),
+            rng=seed(data.device),
+            stream=7,
+            dtype=like.dtype,
+            **_allowed(data, options),
+        )
+        return result if isinstance(result, tuple) else (result,)
+
+    return call
+
+
+@functools.cache
+def _crop(batch, pad, device):
+    """A crop for each image."""
+    offset = torch.randint(0, 2 * pad + 1, (batch, 2), generator=torch.Generator().manual_seed(0))
+    return ops.Draw(offset=offset.to(device))
+
+
+def _pad(x):
+    """3 pixels, as PAGAN's images of 32 x 32; fewer where that is more than the image has."""
+    return min(3, *(n - 1 for n in x.shape[2:]))
+
+
+def _cropped(x):
+    return (ops.augment_pair(x, pad=_pad(x), layout="width", draw=_crop(len(x), _pad(x), x.device)),)
+
+
+def _eager_cropped(x):
+    """Pad, take each image's window by advanced indexing, lay the pair out."""
+    B, C, H, W = x.shape
+    padded, offset = F.pad(x, (3, 3, 3, 3), mode="reflect"), _crop(B, 3, x.device).offset
+    rows = offset[:, 0, None] + torch.arange(H, device=x.device)
+    columns = offset[:, 1, None] + torch.arange(W, device=x.device)
+    b, c = torch.arange(B, device=x.device), torch.arange(C, device=x.device)
+    y = padded[b[:, None, None, None], c[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]
+    return (torch.cat([x, y], 3),)
+
+
+def _index(like, data):
+    return (torch.arange(len(like), device=data.device) * 5 + 1) % len(data)
+
+
+def _eager_gather(like, data):
+    return (data[_index(like, data)].to(like.dtype) * (2 / 255) - 1,)
+
+
+def _raw_how(device):
+    """Everything at once, drawn: the pair along the width, pad 1, flip 1/2, 3 taps, contrast."""
+    packed = augment_options(1, 0, True, torch.float32)
+    return (seed(device), *[None] * 6, 7, packed, 1, 3, 2**31, 0, 0.5, 1.5, 0.5, 1.5, 2.0, 0.5)
+
+
+CASES += [
+    Case(
+        "augment_pair",
+        "given-crop",
+        _images,
+        _cropped,
+        IMAGES,
+        ELEMENT,
+        bench=PICTURES,
+        bytes=lambda s, n: 6 * math.prod(_size(s)) * n,  # image and pair, each way
+        eager=_eager_cropped,
+    ),
+    Case(
+        "augment_pair",
+        "zero",
+        _images,
+        _augment(pad=2, mode="zero", flip=0.5, layout="apart", scale=2.0, shift=-0.5),
+        IMAGES,
+        ELEMENT,
+    ),
+    Case(
+        "augment_pair",
+        "filtered",
+        _images,
+        _augment(pad=1, flip=0.5, kernel_size=3, contrast=(0.5, 1.5), layout="channels", shift=0.5),
+        FILTERED,
+        ELEMENT,
+        raw=lambda x: (x, *_raw_how(x.device)),
+        passes=12,  # 9 taps, the mean, the image itself
+    ),
+    Case("augment_pair", "blur", _images, _augment(kernel_size=5, sigma=1.0), FILTERED, ELEMENT, passes=26),
+    Case(
+        "gather_images",
+        "image",
+        _data,
+        _gather(scale=2 / 255, shift=-1.0),
+        IMAGES,
+        ELEMENT,
+        bench=PICTURES,
+        bytes=lambda s, n: math.prod(_size(s)) * (1 + n),
+        eager=_eager_gather,
+        differentiable=False,
+    ),
+    Case(
+        "gather_images",
+        "pair",
+        _data,
+        _gather(mirror=0.5, pad=2, flip=0.5, layout="width", scale=2 / 255, shift=-1.0),
+        IMAGES,
+        ELEMENT,
+        differentiable=False,
+    ),
+    Case(
+        "gather_images",
+        "filtered",
+        _data,
+        _gather(mirror=0.5, pad=1, kernel_size=3, contrast=(0.5, 1.5), layout="apart", scale=2 / 255),
+        FILTERED,
+        ELEMENT,
+        raw=lambda like, data: (data, _index(like, data), *_raw_how(data.device)),
+        passes=12,
+        differentiable=False,
+    ),
 ]

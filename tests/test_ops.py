@@ -41,6 +41,11 @@ def transposed(t):
     return t.mT.contiguous().mT
 
 
+def channels_last(t):
+    """Images with their channels together."""
+    return t.contiguous(memory_format=torch.channels_last) if t.dim() == 4 else t
+
+
 def relative_check(got, want, tol):
     assert got.shape == want.shape
     torch.testing.assert_close(
@@ -71,11 +76,11 @@ def name(value):
 
 
 def layouts(case):
-    """Every shape as it is; an odd and a long one also with rows, and elements, apart."""
+    """Every shape as it is; an odd and a long one also with rows, elements or channels apart."""
     return [
         (case, shape, layout)
         for shape in case.shapes
-        for layout in (contiguous, strided, transposed)
+        for layout in (contiguous, strided, transposed, *[channels_last] * (len(shape) == 4))
         if layout is contiguous or (min(shape) > 1 and any(n % 4 for n in shape))
     ]
 
@@ -180,10 +185,10 @@ def test_same_bits_again(case, backend):
 
 
 @pytest.mark.parametrize("backend", ["native"], indirect=True)
-@pytest.mark.parametrize("layout", [contiguous, strided])
+@pytest.mark.parametrize("layout", [contiguous, strided, channels_last])
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
 def test_no_hidden_copies(case, layout, backend):
-    """Rows that stand apart are read where they stand, where the operator does so."""
+    """Rows that stand apart are read where they stand, if the operator can; so are channels together."""
     if layout is strided and not case.rows_apart:
         pytest.skip(f"{case.op} copies rows that stand apart")
     inputs = [layout(t).detach().requires_grad_() for t in case.inputs((8, 16), torch.float32, DEVICE)]

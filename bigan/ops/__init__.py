@@ -10,6 +10,9 @@ from bigan.ops._registry import BackendError, attach, backends, names, reference
 attach([f"{__name__}.{m.name}" for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")])
 
 from bigan.ops.feature_l2 import feature_l2  # noqa: E402
+from bigan.ops._augment import Draw  # noqa: E402
+from bigan.ops.augment_pair import augment_draw, augment_pair  # noqa: E402
+from bigan.ops.gather_images import gather_images  # noqa: E402
 from bigan.ops.latent_match import latent_match  # noqa: E402
 from bigan.ops.logistic_adversarial import logistic_adversarial  # noqa: E402
 from bigan.ops.minibatch_discrimination import minibatch_discrimination  # noqa: E402
@@ -22,8 +25,12 @@ from bigan.ops.ternary_adversarial import ternary_adversarial  # noqa: E402
 
 __all__ = [
     "BackendError",
+    "Draw",
+    "augment_draw",
+    "augment_pair",
     "backends",
     "feature_l2",
+    "gather_images",
     "gaussian_kl",
     "latent_match",
     "logistic_adversarial",

@@ -110,18 +110,23 @@ inline const int64_t* int64_data(const char* op, const char* name, const MaybeTe
   return static_cast<const int64_t*>(v->data_ptr());
 }
 
-// An uninitialised contiguous tensor on t's device.  The C function costs a third of a call through the dispatcher.
+// An uninitialised tensor on t's device.  The C function costs a third of a call through the dispatcher.
 template <size_t kRank>
-inline Tensor empty(const std::array<int64_t, kRank>& sizes, Dtype dtype, const Tensor& t) {
-  std::array<int64_t, kRank> strides;
-  int64_t stride = 1;
-  for (size_t i = kRank; i-- > 0; stride *= std::max<int64_t>(sizes[i], 1)) strides[i] = stride;
+inline Tensor empty_strided(const std::array<int64_t, kRank>& sizes, const std::array<int64_t, kRank>& strides, Dtype dtype,
+                            const Tensor& t) {
   int32_t device = 0;
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(t.get(), &device));
   AtenTensorHandle handle = nullptr;
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(kRank, sizes.data(), strides.data(), static_cast<int32_t>(dtype),
                                                          device, t.get_device_index(), &handle));
   return Tensor(handle);
+}
+template <size_t kRank>
+inline Tensor empty(const std::array<int64_t, kRank>& sizes, Dtype dtype, const Tensor& t) {  // contiguous
+  std::array<int64_t, kRank> strides;
+  int64_t stride = 1;
+  for (size_t i = kRank; i-- > 0; stride *= std::max<int64_t>(sizes[i], 1)) strides[i] = stride;
+  return empty_strided<kRank>(sizes, strides, dtype, t);
 }
 
 // The type sums are kept in.

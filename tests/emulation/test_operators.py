@@ -81,9 +81,8 @@ def test_every_tensor_is_read_or_written_once(case, dtype, backend):
             graded = case.graded(outputs)
             torch.autograd.grad(graded, inputs, [torch.randn_like(o) for o in graded])
     large = [t for x in launches for t in x.traffic if t.bytes >= 1024]  # not seeds, sums, tickets
-    passes = getattr(case, "passes", 1)
     for t in large:
-        assert t.read <= passes * t.bytes and t.written <= t.bytes and not (t.read and t.written), t
+        assert t.read <= case.passes * t.bytes and t.written <= t.bytes and not (t.read and t.written), t
     if case.bytes:
         assert sum(t.read + t.written for t in large) == case.bytes(shape, inputs[0].itemsize)
 
