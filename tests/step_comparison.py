@@ -41,9 +41,7 @@ def descend(loss, *nets, lr=LR, decay=0.0):
     for net in nets:
         grads = torch.autograd.grad(loss, list(net.params.values()), retain_graph=True)
         moved = [p - lr * (g + decay * p) for p, g in zip(net.params.values(), grads, strict=True)]
-        net.params = {
-            name: p.detach().requires_grad_() for name, p in zip(net.params, moved, strict=True)
-        }
+        net.params = {name: p.detach().requires_grad_() for name, p in zip(net.params, moved, strict=True)}
 
 
 def descend_plainly(monkeypatch):

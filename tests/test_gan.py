@@ -86,7 +86,11 @@ def test_settings_are_the_published_ones():
 @pytest.mark.parametrize(
     "changes, shape, message",
     [
-        (dict(channels=(4, 4, 4)), (3, 28, 28), r"gan: 3 channels \(4, 4, 4\) halve the side 3 times.*side 28"),
+        (
+            dict(channels=(4, 4, 4)),
+            (3, 28, 28),
+            r"gan: 3 channels \(4, 4, 4\) halve the side 3 times.*side 28",
+        ),
         (dict(z_dim=0), (3, 8, 8), "gan: z_dim must be positive, got 0"),
         (dict(lr=float("nan")), (3, 8, 8), "gan: lr must not be negative, got nan"),
         (dict(form="log"), (3, 8, 8), "gan: form must be 'logistic' or .*, got 'log'"),

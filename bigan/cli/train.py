@@ -55,6 +55,7 @@ def train(args: list[str]) -> int:
     _caution(preset, run)
 
     from bigan.engine.loop import train as engine_train
+
     out = shlex.quote(str(engine_train(name, config, run, preset)))
     print(f"pictures: {out}/samples")
     for i, after in enumerate(AFTERWARDS if systems.load(name).build.has_encoder() else ["sample"]):

@@ -49,7 +49,9 @@ def need_halves(system: str, channels: Sequence[int], side: int) -> None:
     """Refuses widths of more stride-2 layers than the side of the images has halves."""
     fits = side % 2 ** len(channels) == 0 and side >> len(channels) > 1
     what = f"{len(channels)} channels {tuple(channels)} halve the side {len(channels)} times"
-    need(fits, system, f"{what}, to 2 or more whole pixels: give fewer widths or other images", f"side {side}")
+    need(
+        fits, system, f"{what}, to 2 or more whole pixels: give fewer widths or other images", f"side {side}"
+    )
 
 
 class Player:
@@ -57,7 +59,9 @@ class Player:
 
     optimizer = torch.optim.Adam  # what makes the optimiser of every player, from (params, lr=, betas=)
 
-    def __init__(self, name: str, modules: Iterable[nn.Module], lr: float, betas=(0.9, 0.999), **options: Any):
+    def __init__(
+        self, name: str, modules: Iterable[nn.Module], lr: float, betas=(0.9, 0.999), **options: Any
+    ):
         self.name, self.lr = name, lr
         self.params = [p for module in modules for p in module.parameters()]
         self.opt = type(self).optimizer(self.params, lr=lr, betas=betas, **options)

@@ -86,5 +86,7 @@ PRESETS = {
     "cpu": Preset(
         Config((16, 32, 64), z_dim=32, kernel=4, lr=1e-3), batch=32, kimg=30, size=32, note="not yet run"
     ),
-    "dcgan": Preset(Config(), batch=128, kimg=15165, size=64, note="not yet run"),  # 5 epochs of LSUN bedrooms
+    "dcgan": Preset(
+        Config(), batch=128, kimg=15165, size=64, note="not yet run"
+    ),  # 5 epochs of LSUN bedrooms
 }

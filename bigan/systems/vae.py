@@ -27,7 +27,9 @@ from bigan.systems.base import Player, Preset, System, arg, detached, need_halve
 
 @dataclass(frozen=True)
 class Config:  # the defaults are the paper's for MNIST
-    channels: tuple[int, ...] = arg((), "widths of the convolutions, nearest the image first; none: perceptrons")
+    channels: tuple[int, ...] = arg(
+        (), "widths of the convolutions, nearest the image first; none: perceptrons"
+    )
     hidden: tuple[int, ...] = arg((500,), "widths of the fully connected layers, nearest the code")
     act: Literal["relu", "leaky_relu", "tanh"] = arg("tanh", "activation of the hidden layers")
     norm: Literal["none", "batch"] = arg("none", "normalisation of the hidden layers")
