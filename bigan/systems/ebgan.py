@@ -69,7 +69,7 @@ class EBGAN(System):
         x_p = self.sample(len(x), noise)
         (real, _), (fake, code) = self.energy(x), self.energy(x_p)  # [B]
         loss_d = real.mean() + (c.margin - fake).relu().mean()  # eq. 1
-        pull = pulling_away(code) if c.w_pt else fake.new_zeros(())
+        pull = pulling_away(code) if c.w_pt else x.new_zeros(())
         loss_g = fake.mean() + c.w_pt * pull  # eq. 2
         minimize_at_once((dec, loss_g), (critic, loss_d))
         return detached(loss_d=loss_d, loss_g=loss_g, real=real.mean(), fake=fake.mean(), pull=pull)
@@ -86,7 +86,7 @@ class EBGAN(System):
 
 def pulling_away(code: Tensor) -> Tensor:
     """Mean squared cosine between different rows, two or more (eq. 5).  [B, F] -> []"""
-    n = len(code)
+    n = code.shape[0]
     unit = ops.sphere_normalize(code)
     return ((unit @ unit.T).square().sum() - n) / (n * (n - 1))
 

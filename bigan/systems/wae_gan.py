@@ -79,7 +79,7 @@ class WAEGAN(System):
         """Algorithm 1, or the authors' order."""
         c = self.config
         z = self.prior(len(x), noise)
-        seen = x + c.input_noise * noise.normal(len(x), x[0].numel(), x.dtype).view_as(x)
+        seen = x + c.input_noise * noise.normal(len(x), x.numel() // len(x), x.dtype).view_as(x)
         e = self.enc(seen)
         if c.variant == "paper":
             loss_adv = c.w_match * self.adversarial(z, e)[0]
