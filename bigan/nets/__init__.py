@@ -1,5 +1,6 @@
 """Networks as functions of sizes; they know no system. One file a family."""
 
+from bigan.nets.age import age_encoder, age_generator
 from bigan.nets.norm import SphereNormalize, Statistics, untracked
 from bigan.nets.residual import Residual, ResidualDecoder, ResidualEncoder, side
 
@@ -9,6 +10,8 @@ __all__ = [
     "ResidualEncoder",
     "SphereNormalize",
     "Statistics",
+    "age_encoder",
+    "age_generator",
     "side",
     "untracked",
 ]
