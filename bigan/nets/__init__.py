@@ -1,10 +1,14 @@
 """Networks as functions of sizes; they know no system. One file a family."""
 
 from bigan.nets.age import age_encoder, age_generator
+from bigan.nets.ali import ALICritic, ALIDecoder, ALIEncoder
 from bigan.nets.norm import SphereNormalize, Statistics, untracked
 from bigan.nets.residual import Residual, ResidualDecoder, ResidualEncoder, side
 
 __all__ = [
+    "ALICritic",
+    "ALIDecoder",
+    "ALIEncoder",
     "Residual",
     "ResidualDecoder",
     "ResidualEncoder",
