@@ -130,7 +130,7 @@ build = SoftIntroVAE
 # 250 epochs of 45,000 to 60,000 images are 11,250 to 15,000 kimg.
 PRESETS = {
     "cpu": Preset(
-        Config((16, 32, 64), z_dim=32, gamma=0.0, lr=1e-3), batch=32, kimg=20, size=32, note="not yet run"
+        Config((8, 16, 32), z_dim=32, lr=1e-3), batch=32, kimg=20, size=32, note="not yet run"
     ),
     "cifar10": Preset(Config(), batch=32, kimg=12500, size=32, note="not yet run"),
     "svhn": Preset(Config(), batch=32, kimg=18314, size=32, note="not yet run"),
