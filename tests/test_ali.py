@@ -225,7 +225,7 @@ def test_cifar10_dropout_of_code_and_paper():
         c = dataclasses.replace(ali.CIFAR10, variant=variant)
         with torch.device("meta"):
             critic = ali.build(c, (3, 32, 32)).critic
-        kinds = {nn.Conv2d: "c", ali.nets.ali.Maxout: "m"}
+        kinds = {nn.Conv2d: "c", ali.nets.ali.Pointwise: "c", ali.nets.ali.Maxout: "m"}
         return [
             " ".join(str(m.p) if isinstance(m, nn.Dropout) else kinds[type(m)] for m in tower)
             for tower in (critic.image, critic.code, critic.joint)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 Layers = Sequence[tuple[int, int, int]]
 
@@ -40,6 +41,18 @@ class Maxout(nn.Module):
         return x.unflatten(1, (-1, self.pieces)).amax(2)
 
 
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution; on maps of one pixel the matrix product that it is, several times quicker there."""
+
+    def __init__(self, inputs: int, channels: int, bias: bool = True):
+        super().__init__(inputs, channels, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2:] != (1, 1):
+            return super().forward(x)
+        return linear(x.flatten(1), self.weight.flatten(1), self.bias)[:, :, None, None]
+
+
 class UntiedBias(nn.Module):
     """A bias for each channel and pixel.  [B, C, H, W] -> [B, C, H, W]"""
 
@@ -61,10 +74,10 @@ class ALIEncoder(nn.Module):
         super().__init__()
         body: list[nn.Module] = []
         for kernel, stride, channels in layers:
-            body += [nn.Conv2d(inputs, channels, kernel, stride, bias=False), _norm(channels), _act(slope)]
+            body += [_conv(inputs, channels, kernel, stride, False), _norm(channels), _act(slope)]
             inputs = channels
         self.body = nn.Sequential(*body)
-        self.head = nn.Conv2d(inputs + late, outputs, 1)
+        self.head = Pointwise(inputs + late, outputs)
         initialise(self, std)
 
     def forward(self, x: Tensor, late: Tensor | None = None) -> Tensor:
@@ -79,10 +92,12 @@ class ALIDecoder(nn.Module):
         body: list[nn.Module] = []
         inputs = z_dim
         for kernel, stride, channels in layers:
-            up = nn.ConvTranspose2d(inputs, channels, kernel, stride, bias=False)
+            up: nn.Module = nn.ConvTranspose2d(inputs, channels, kernel, stride, bias=False)
+            if (kernel, stride) == (1, 1):
+                up = Pointwise(inputs, channels, bias=False)  # the same map
             body += [up, _norm(channels), _act(slope)]
             inputs = channels
-        self.body = nn.Sequential(*body, nn.Conv2d(inputs, outputs, 1, bias=False))
+        self.body = nn.Sequential(*body, Pointwise(inputs, outputs, bias=False))
         self.untied = UntiedBias(outputs, sides_up(layers)[-1])
         self.act = nn.Sigmoid() if sigmoid else nn.Identity()
         initialise(self, std)
@@ -124,7 +139,7 @@ class ALICritic(nn.Module):
             steps: list[nn.Module] = []
             for i, (kernel, stride, channels) in enumerate(layers):
                 norm = normed and i > 0
-                conv = nn.Conv2d(width, channels, kernel, stride, bias=biased and not norm)
+                conv = _conv(width, channels, kernel, stride, biased and not norm)
                 steps += [nn.Sequential(conv, _norm(channels)) if norm else conv]
                 steps += [_act(slope) if pieces == 1 else Maxout(pieces)]
                 width = channels // pieces
@@ -143,7 +158,7 @@ class ALICritic(nn.Module):
         self.image = dropped(tower(image, inputs[0], True, pieces == 1), first, at)
         self.code = dropped(tower(codes, inputs[1], code_bias), first, range(0, 2 * len(code), 2))
         both = width(image, inputs[0]) + width(codes, inputs[1]) + late
-        logit = nn.Conv2d(width(joints, both), 1, 1)
+        logit = Pointwise(width(joints, both), 1)
         self.joint = dropped([*tower(joints, both, True), logit], rest, range(0, 2 * len(joint) + 1, 2))
         initialise(self, std)
 
@@ -163,6 +178,12 @@ def initialise(net: nn.Module, std: float) -> None:
 def log_odds(x: Tensor) -> Tensor:
     """Of each channel and pixel's mean over the images, which are in [0, 1].  [N, C, H, W] -> [C, H, W]"""
     return x.mean(0).clamp(1e-7, 1 - 1e-7).logit()
+
+
+def _conv(inputs: int, channels: int, kernel: int, stride: int, bias: bool) -> nn.Conv2d:
+    if (kernel, stride) == (1, 1):
+        return Pointwise(inputs, channels, bias)
+    return nn.Conv2d(inputs, channels, kernel, stride, bias=bias)
 
 
 def _norm(channels: int) -> nn.Module:

@@ -95,14 +95,14 @@ class ALI(System):
     ) -> dict[str, Tensor]:
         """Algorithm 1.  labels: [B, Y], where the configuration asks for them."""
         y = self.embed(labels)
-        z = self.prior(len(x), noise)
-        z_q, kl = self.posterior(x, noise, y)
-        x_p = self.dec(joined(z, y))
+        z = self.prior(len(x), noise)  # alg. 1: z
+        z_q, kl = self.posterior(x, noise, y)  # alg. 1: z^
+        x_p = self.dec(joined(z, y))  # alg. 1: x~
         pairs = torch.cat([x, x_p]), torch.cat([z_q, z]), None if y is None else torch.cat([y, y])
-        real, fake = self.critic(*pairs).chunk(2)  # ln rho / (1 - rho) of q and of p
-        loss_d, loss_g, accuracy = ops.logistic_adversarial(real, fake, generator="swapped")
-        minimize_at_once((critic, loss_d), (coders, loss_g))
-        right_q, right_p = accuracy
+        real, fake = self.critic(*pairs).chunk(2)  # alg. 1: rho
+        losses = ops.logistic_adversarial(real, fake, generator="swapped")  # alg. 1: losses
+        loss_d, loss_g, (right_q, right_p) = losses
+        minimize_at_once((critic, loss_d), (coders, loss_g))  # alg. 1: steps
         return detached(loss_d=loss_d, loss_g=loss_g, right_q=right_q, right_p=right_p, **kl)
 
     def posterior(self, x: Tensor, noise, y: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
@@ -179,13 +179,13 @@ MIXTURE = Config(
 PRESETS = {
     "cpu": Preset(
         Config(
-            enc=((5, 1, 16), (4, 2, 32), (4, 1, 64), (4, 2, 128), (4, 1, 256), (1, 1, 256)),
-            dec=((4, 1, 128), (4, 2, 64), (4, 1, 32), (4, 2, 32), (5, 1, 16), (1, 1, 16)),
-            critic_x=((5, 1, 16), (4, 2, 32), (4, 1, 64), (4, 2, 128), (4, 1, 256)),
-            critic_z=(256, 256), critic_xz=(512, 512),
-            z_dim=16, maxout=1, dropout=(0.0, 0.0), init_std=0.05, lr=5e-4,
+            enc=((4, 2, 16), (3, 2, 32), (4, 1, 64), (4, 1, 128), (1, 1, 128)),
+            dec=((4, 1, 128), (4, 1, 64), (3, 2, 32), (4, 2, 32), (1, 1, 16)),
+            critic_x=((4, 2, 32), (3, 2, 64), (4, 1, 128), (4, 1, 256)),
+            critic_z=(128, 128), critic_xz=(256, 256),
+            z_dim=16, init_std=0.05, lr=3e-4,
         ),
-        batch=64, kimg=40, size=32, note="not yet run",
+        batch=32, kimg=60, size=32, note="not yet run",
     ),
     "cifar10": Preset(CIFAR10, batch=100, kimg=291_375, size=32, note="not yet run"),
     "svhn": Preset(SVHN, batch=100, kimg=53_113.1, size=32, note="not yet run"),
