@@ -66,7 +66,14 @@ def test_every_token_of_the_step_matters(monkeypatch):
 def test_settings_are_the_published_ones():
     p = aae.PRESETS["mnist"]
     c = p.config
-    assert (c.hidden, c.critic, c.z_dim, c.sigma, p.batch, p.size) == ((1000,) * 2, (1000,) * 2, 8, 5.0, 100, 28)
+    assert (c.hidden, c.critic, c.z_dim, c.sigma, p.batch, p.size) == (
+        (1000,) * 2,
+        (1000,) * 2,
+        8,
+        5.0,
+        100,
+        28,
+    )
 
 
 @pytest.mark.parametrize(

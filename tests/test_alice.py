@@ -76,7 +76,10 @@ def test_every_token_of_the_step_matters(monkeypatch):
             '"swapped"': ['"non_saturating"'], '"official"': ['"paper"'], '"explicit"': ['"implicit"'],
             '"l1"': ['"l2"'],
         },
-        graphs={"real", "fake", "fool", "cycle_x", "cycle_z", "x_p", "x_r", "z_r", "e", "loss_dx", "loss_dz", "b"},
+        graphs={
+            "real", "fake", "fool", "cycle_x", "cycle_z", "x_p", "x_r", "z_r", "e",
+            "loss_dx", "loss_dz", "b",
+        },
     )  # fmt: skip
     assert len(found) > 60
     assert survivors(found, each(run, CASES)) == []

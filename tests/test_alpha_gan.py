@@ -11,7 +11,9 @@ CASES = {"non_saturating": dict(), "ratio": dict(adversary="ratio")}
 
 
 def config(**changes):
-    return alpha_gan.Config(**{**dict(channels=(2,), code_critic=(4,), z_dim=3, w_rec=1.7, lr=0.05), **changes})
+    return alpha_gan.Config(
+        **{**dict(channels=(2,), code_critic=(4,), z_dim=3, w_rec=1.7, lr=0.05), **changes}
+    )
 
 
 def pseudocode(nets, x, draw, c):
@@ -51,7 +53,8 @@ def test_every_token_of_the_step_matters(monkeypatch):
         exchanged={
             "loss_d": ["loss_c", "loss_g"], "loss_e": ["loss_g"], "loss_g": ["loss_e"], "loss_c": ["loss_d"],
             "enc": ["dec"], "dec": ["enc"], "critic": ["code_critic"], "code_critic": ["critic"],
-            "x_r": ["x_p"], "x_p": ["x_r"], "z": ["e"], "e": ["z"], "fool_c": ["fool_d"], "fool_d": ["fool_c"],
+            "x_r": ["x_p"], "x_p": ["x_r"], "z": ["e"], "e": ["z"], "fool_c": ["fool_d"],
+            "fool_d": ["fool_c"],
             '"ratio"': ['"non_saturating"'], '"l1"': ['"l2"'], "real": ["fake"], "fake": ["real"],
         },
         graphs={"e", "x_r", "x_p", "rec", "fool_c", "fool_d", "loss_e", "loss_g", "loss_d", "loss_c", "fake"},

@@ -20,7 +20,7 @@ def config(**changes):
 
 
 def pseudocode(nets, x, draw, c):
-    """Zhao et al., eq. 1, 2, 4 and 5."""
+    """Zhao et al., eq. 1 and 2."""
     G, enc, dec = nets["dec"], nets["critic_enc"], nets["critic_dec"]
 
     def energy(x):

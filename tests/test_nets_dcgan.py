@@ -31,7 +31,9 @@ def test_dcgan_at_64_pixels():
     assert kinds(generator)[-2:] == ["ConvTranspose2d", "Tanh"]
 
 
-@pytest.mark.parametrize("side, channels", [(16, (4, 8)), (28, (4, 8)), (32, (4, 8, 8)), (64, (4, 4, 4, 4)), (6, ())])
+@pytest.mark.parametrize(
+    "side, channels", [(16, (4, 8)), (28, (4, 8)), (32, (4, 8, 8)), (64, (4, 4, 4, 4)), (6, ())]
+)
 @pytest.mark.parametrize("kernel, stem", [(4, 0), (5, 3)])
 def test_every_side_goes_both_ways(side, channels, kernel, stem):
     image, some = (2, side, side), {"stem": stem} if channels else {}
@@ -48,16 +50,22 @@ def test_odd_sides_of_an_encoder():
 
 
 def test_features_go_back():
-    body, size = dcgan.features((3, 16, 16), (4, 8))
+    _, size = dcgan.features((3, 16, 16), (4, 8))
     back = dcgan.features_decoder((4, 8), (3, 16, 16))
     assert back(torch.rand(2, size)).shape == (2, 3, 16, 16)
 
 
 def test_what_is_normalised():
-    norms = [i for i, m in enumerate(dcgan.encoder((1, 16, 16), (4, 8), 2, (5,))) if "BatchNorm" in type(m).__name__]
+    norms = [
+        i
+        for i, m in enumerate(dcgan.encoder((1, 16, 16), (4, 8), 2, (5,)))
+        if "BatchNorm" in type(m).__name__
+    ]
     first = dcgan.encoder((1, 16, 16), (4, 8), 2, (5,), first_norm=True)
     assert len(norms) == 2 and sum(isinstance(m, nn.BatchNorm2d) for m in first) == 2
-    assert not any("BatchNorm" in kind for kind in kinds(dcgan.encoder((1, 16, 16), (4,), 2, (5,), norm="none")))
+    assert not any(
+        "BatchNorm" in kind for kind in kinds(dcgan.encoder((1, 16, 16), (4,), 2, (5,), norm="none"))
+    )
     assert kinds(perceptron(3, (4, 5), 1, norm="batch")) == [
         "Linear", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear",
     ]  # fmt: skip

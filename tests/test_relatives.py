@@ -1,4 +1,4 @@
-"""What holds for each relative of the five: native kernels train it as the reference does, and its presets train."""
+"""What holds for each relative of the five: native kernels train it as the reference does, and it trains."""
 
 import pytest
 import torch
@@ -27,9 +27,7 @@ def trained(name, config, size, batch, steps, dtype=torch.float32):
     system = systems.load(name).build(config, (1, size, size)).to(dtype)
     players, noise, (low, high) = system.players(), Noise(0, "cpu"), system.data_range
     x = torch.rand(steps, batch, 1, size, size, generator=torch.Generator().manual_seed(0), dtype=dtype)
-    terms = [
-        system.step(low + (high - low) * x[k], noise.at(k), kimg=1e9, **players) for k in range(steps)
-    ]
+    terms = [system.step(low + (high - low) * x[k], noise.at(k), kimg=1e9, **players) for k in range(steps)]
     return system, terms
 
 

@@ -3,7 +3,6 @@
 import math
 
 import pytest
-import torch
 from step_comparison import compare, descend, descend_plainly, sp, sse
 from step_mutants import each, mutants, survivors
 

@@ -13,7 +13,7 @@ with momentum and with step sizes of its own in each phase; ours is Adam, one st
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
@@ -45,7 +45,7 @@ class AAE(System):
         need_sane("aae", c, image_shape)
         need(c.sigma > 0, "aae", "sigma must be positive", c.sigma)
         need_halves("aae", c.channels, image_shape[1])
-        kind = {"norm": c.norm, "act": "relu", "std": 0.02 if c.norm == "batch" else 0.0}
+        kind: dict[str, Any] = {"norm": c.norm, "act": "relu", "std": 0.02 if c.norm == "batch" else 0.0}
         self.enc = dcgan.encoder(image_shape, c.channels, c.z_dim, c.hidden, **kind)
         self.dec = dcgan.decoder(c.z_dim, c.channels, image_shape, c.hidden, out="none", **kind)
         self.critic = nets.perceptron(c.z_dim, c.critic, 1)
@@ -61,13 +61,13 @@ class AAE(System):
     ) -> dict[str, Tensor]:
         """Section 2: a reconstruction phase and a regularisation phase."""
         nll = self.nll(self.dec(self.enc(x)), x)
-        enc.minimize(nll, also=[dec])
+        enc.minimize(nll, also=[dec])  # alg. reconstruction phase
 
         z, e = self.prior(len(x), noise), self.enc(x)
         loss_d, _, accuracy = ops.logistic_adversarial(self.critic(z), self.critic(e))
-        critic.minimize(loss_d)
+        critic.minimize(loss_d)  # alg. regularisation phase: critic
         _, loss_e, _ = ops.logistic_adversarial(self.critic(z), self.critic(e))
-        enc.minimize(loss_e)
+        enc.minimize(loss_e)  # alg. regularisation phase: encoder
         return detached(nll=nll, loss_d=loss_d, loss_e=loss_e, right_z=accuracy[0], right_e=accuracy[1])
 
     def nll(self, logits: Tensor, x: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ With generators' cycle weights of 0 this is ALI.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -30,8 +30,15 @@ from torch import Tensor
 from bigan import nets, ops
 from bigan.nets import dcgan
 from bigan.systems.base import (
-    Player, Preset, System, arg, detached, minimize_at_once, need_halves, need_sane,
-)  # fmt: skip
+    Player,
+    Preset,
+    System,
+    arg,
+    detached,
+    minimize_at_once,
+    need_halves,
+    need_sane,
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class ALICE(System):
         self.z_dim = c.z_dim
 
     def players(self) -> dict[str, Player]:
-        settings = {"lr": self.config.lr, "betas": (self.config.beta1, 0.999)}
+        settings: dict[str, Any] = {"lr": self.config.lr, "betas": (self.config.beta1, 0.999)}
         pairs = [self.critic_x, self.critic_z] if self.config.cycle == "implicit" else []
         return {
             "gen": Player("gen", [self.enc, self.dec], **settings),
@@ -81,14 +88,15 @@ class ALICE(System):
         z_r = self.posterior(x_p, noise)
 
         real, fake = self.critic(x, e), self.critic(x_p, z)
-        loss_d, fool, accuracy = ops.logistic_adversarial(real, fake, generator="swapped")
+        loss_d, fool, accuracy = ops.logistic_adversarial(real, fake, generator="swapped")  # alg. ALI
         if c.variant == "official":
             fool = real.sigmoid().mean() - fake.sigmoid().mean()
         if c.cycle == "explicit":
-            cycle_x, cycle_z = ops.latent_match(x_r, x, "l1"), ops.latent_match(z_r, z, "l1")
+            cycle_x = ops.latent_match(x_r, x, "l1")  # alg. explicit: x
+            cycle_z = ops.latent_match(z_r, z, "l1")  # alg. explicit: z
         else:
-            loss_dx, cycle_x, _ = self.pairs(self.critic_x, x, x_r)
-            loss_dz, cycle_z, _ = self.pairs(self.critic_z, z, z_r)
+            loss_dx, cycle_x, _ = self.pairs(self.critic_x, x, x_r)  # alg. implicit: x
+            loss_dz, cycle_z, _ = self.pairs(self.critic_z, z, z_r)  # alg. implicit: z
             loss_d = loss_d + loss_dx + loss_dz
         loss_eg = fool + c.w_x * cycle_x + c.w_z * cycle_z
         minimize_at_once((gen, loss_eg), (critic, loss_d))

@@ -2,13 +2,13 @@
 
 Rosca, Lakshminarayanan, Warde-Farley & Mohamed 2017, arXiv:1706.04987.
 
-A critic of images, logit d(.), tells x from reconstructions x_r = G(e) and from samples x_p = G(z); a critic of
+A critic of images, logit d(.), tells x from reconstructions x_r = G(e) and from samples x_p = G(z); one of
 codes, logit c(.), tells z ~ N(0, I) from e = E(x). sp(t) = ln(1 + exp(t)), every term a mean:
 
     L_E = w_rec |x - x_r| + f(c(e))                    L_D = sp(-d(x)) + 1/2 (sp(d(x_r)) + sp(d(x_p)))
     L_G = w_rec |x - x_r| + f(d(x_r)) + f(d(x_p))      L_C = sp(-c(z)) + sp(c(e))
 
-adversary="ratio" is the paper's f = -ln D + ln(1 - D), which is minus the logit; "non_saturating" is f = sp(-.),
+adversary="ratio" is the paper's f = -ln D + ln(1 - D), minus the logit; "non_saturating" is f = sp(-.), or
 -ln D. Version 1 of the paper swaps prior and posterior in L_C (eq. 16, 17), a misprint. Algorithm 1 lists the
 four updates one after another on the same samples; ours takes all four gradients at one point. Batch
 normalisation hurts c, so it has none. d sees x, x_r and x_p as three batches. The networks are DCGAN's.
@@ -23,8 +23,15 @@ from torch import Tensor
 from bigan import nets, ops
 from bigan.nets import dcgan
 from bigan.systems.base import (
-    Player, Preset, System, arg, detached, minimize_at_once, need_halves, need_sane,
-)  # fmt: skip
+    Player,
+    Preset,
+    System,
+    arg,
+    detached,
+    minimize_at_once,
+    need_halves,
+    need_sane,
+)
 
 
 @dataclass(frozen=True)
@@ -67,10 +74,12 @@ class AlphaGAN(System):
         x_r, x_p = self.dec(e), self.generate(z)
         rec = self.config.w_rec * ops.latent_match(x_r, x, "l1")
 
-        loss_c, fool_c = self.adversarial(self.code_critic(z), self.code_critic(e))
+        loss_c, fool_c = self.adversarial(self.code_critic(z), self.code_critic(e))  # eq. 16, 17
         loss_d, fool_d = self.adversarial(self.critic(x), torch.cat([self.critic(x_r), self.critic(x_p)]))
-        loss_e, loss_g = rec + fool_c, rec + 2 * fool_d
-        minimize_at_once((enc, loss_e), (dec, loss_g), (critic, loss_d), (code_critic, loss_c))
+        loss_e, loss_g = rec + fool_c, rec + 2 * fool_d  # alg. 1: losses
+        minimize_at_once(
+            (enc, loss_e), (dec, loss_g), (critic, loss_d), (code_critic, loss_c)
+        )  # alg. 1: steps
         return detached(loss_e=loss_e, loss_g=loss_g, loss_d=loss_d, loss_c=loss_c, rec=rec)
 
     def adversarial(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:

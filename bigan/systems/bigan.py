@@ -15,15 +15,22 @@ which the authors' MNIST networks do not have. The ImageNet networks (an AlexNet
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
 from bigan import nets, ops
 from bigan.nets import dcgan
 from bigan.systems.base import (
-    Player, Preset, System, arg, detached, minimize_at_once, need_halves, need_sane,
-)  # fmt: skip
+    Player,
+    Preset,
+    System,
+    arg,
+    detached,
+    minimize_at_once,
+    need_halves,
+    need_sane,
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class BiGAN(System):
 
     def players(self) -> dict[str, Player]:
         c = self.config
-        settings = {"lr": c.lr, "betas": (c.beta1, 0.999), "weight_decay": c.decay}
+        settings: dict[str, Any] = {"lr": c.lr, "betas": (c.beta1, 0.999), "weight_decay": c.decay}
         return {
             "gen": Player("gen", [self.enc, self.dec], **settings),
             "critic": Player("critic", [self.critic], **settings),
@@ -71,7 +78,7 @@ class BiGAN(System):
         """Section 3.4."""
         z = self.prior(len(x), noise)
         real, fake = self.critic(x, self.enc(x)), self.critic(self.dec(z), z)
-        loss_d, loss_eg, accuracy = ops.logistic_adversarial(real, fake, generator="swapped")
+        loss_d, loss_eg, accuracy = ops.logistic_adversarial(real, fake, generator="swapped")  # eq. 3
         minimize_at_once((gen, loss_eg), (critic, loss_d))
         return detached(loss_d=loss_d, loss_eg=loss_eg, right_x=accuracy[0], right_z=accuracy[1])
 

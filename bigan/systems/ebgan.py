@@ -2,21 +2,21 @@
 
 Zhao, Mathieu & LeCun 2016, arXiv:1609.03126.
 
-The critic is an autoencoder and its opinion of an image an energy, the error it makes: U(x) = ||Dec(Enc(x)) - x||.
-It lowers the energy of images and raises that of generated ones, x_p = G(z), up to a margin m; the generator
-lowers it (eq. 1, 2, 4; batch means of [.]+ = max(., 0) of each image):
+The critic is an autoencoder, and its opinion of an image an energy, the error it makes there: U(x) =
+||Dec(Enc(x)) - x||. It lowers the energy of images and raises that of generated ones, x_p = G(z), up to a
+margin m; the generator lowers it (eq. 1 and 2; batch means of [.]+ = max(., 0) of each image):
 
     L_D = U(x) + [m - U(x_p)]+
     L_G = U(x_p) + w_pt P(x_p)
 
-The pulling-away term P (eq. 5) is the mean squared cosine between the critic's codes Enc of different images
+The pulling-away term P is the mean squared cosine between the critic's codes Enc of different images
 of a batch; it keeps the generator from making one image. energy="squared" takes ||.||^2. Both players move at
 once, from the same energies. G's codes and Enc's have nothing to do with each other, so there is no encoder:
 a trained EBGAN gives samples alone. IntroVAE is this with the KL for an energy.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.linalg import vector_norm
@@ -24,8 +24,16 @@ from torch.linalg import vector_norm
 from bigan import ops
 from bigan.nets import dcgan
 from bigan.systems.base import (
-    Player, Preset, System, arg, detached, minimize_at_once, need, need_halves, need_sane,
-)  # fmt: skip
+    Player,
+    Preset,
+    System,
+    arg,
+    detached,
+    minimize_at_once,
+    need,
+    need_halves,
+    need_sane,
+)
 
 
 @dataclass(frozen=True)
@@ -53,12 +61,12 @@ class EBGAN(System):
         need_halves("ebgan", c.critic, image_shape[1])
         need(bool(c.critic), "ebgan", "critic must be one or more widths", c.critic)
         self.dec = dcgan.decoder(c.z_dim, c.channels, image_shape)
-        self.critic_enc, size = dcgan.features(image_shape, c.critic)
+        self.critic_enc, _ = dcgan.features(image_shape, c.critic)
         self.critic_dec = dcgan.features_decoder(c.critic, image_shape)
         self.z_dim = c.z_dim
 
     def players(self) -> dict[str, Player]:
-        settings = {"lr": self.config.lr, "betas": (self.config.beta1, 0.999)}
+        settings: dict[str, Any] = {"lr": self.config.lr, "betas": (self.config.beta1, 0.999)}
         return {
             "dec": Player("dec", [self.dec], **settings),
             "critic": Player("critic", [self.critic_enc, self.critic_dec], **settings),
@@ -75,7 +83,7 @@ class EBGAN(System):
         return detached(loss_d=loss_d, loss_g=loss_g, real=real.mean(), fake=fake.mean(), pull=pull)
 
     def energy(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The critic's error (eq. 4) and its code.  [B, C, H, W] -> [B], [B, F]"""
+        """The critic's error and its code.  [B, C, H, W] -> [B], [B, F]"""
         code = self.critic_enc(x)
         error = vector_norm((self.critic_dec(code) - x).flatten(1), dim=1)
         return error.square() if self.config.energy == "squared" else error, code
@@ -85,7 +93,7 @@ class EBGAN(System):
 
 
 def pulling_away(code: Tensor) -> Tensor:
-    """Mean squared cosine between different rows, two or more (eq. 5).  [B, F] -> []"""
+    """Mean squared cosine between different rows, two or more.  [B, F] -> []"""
     n = code.shape[0]
     unit = ops.sphere_normalize(code)
     return ((unit @ unit.T).square().sum() - n) / (n * (n - 1))

@@ -12,16 +12,16 @@ z ~ q(z|x), x_r = G(z), x_p = G(z_p), z_p from the prior, a(.) the critic's logi
 
     E lowers K + L_rec,   the critic L_D,   G  w L_rec - (1 - w) L_D of the fakes
 
-each a batch mean, all gradients taken at one point; the critic is not moved by L_rec, nor E by L_D. So G plays
-the saturating game (generator="saturating"); sp(-a) for the fakes is "non_saturating". The paper shows the
-critic x_r and x_p (variant="paper"), the authors' CelebA script x_p alone (variant="official"). f is the output
-of the critic's last convolution, before its normalisation. The paper weighs L_rec by gamma beside L_D's 1,
-the code by w beside 1 - w. The code skips an update of the critic, or of G, while its loss is far ahead, adds
-1e-3 within logarithms and uses RMSProp; ours does none of that, and takes Adam.
+each a batch mean, all gradients taken at one point; the critic is not moved by L_rec, nor E by L_D. So G
+plays the saturating game (generator="saturating"); sp(-a) for the fakes is "non_saturating". The paper shows the
+critic x_r and x_p (variant="paper"), the authors' CelebA script x_p alone (variant="official"). f is the
+output of the critic's last convolution, before its normalisation. The paper weighs L_rec by gamma beside
+L_D's 1, the code by w beside 1 - w. The code skips an update of the critic, or of G, while its loss is far
+ahead, adds 1e-3 within logarithms and uses RMSProp; ours does none of that, and takes Adam.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +30,16 @@ from torch.nn.functional import mse_loss
 from bigan import nets, ops
 from bigan.nets import dcgan
 from bigan.systems.base import (
-    Player, Preset, System, arg, detached, minimize_at_once, need, need_halves, need_sane,
-)  # fmt: skip
+    Player,
+    Preset,
+    System,
+    arg,
+    detached,
+    minimize_at_once,
+    need,
+    need_halves,
+    need_sane,
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class VAEGAN(System):
         need(bool(c.dec_channels), "vaegan", "dec_channels must be one or more widths", c.dec_channels)
         need_halves("vaegan", c.dec_channels, image_shape[1])
         need_halves("vaegan", c.channels, image_shape[1])
-        kind = {"kernel": c.kernel, "act": "relu"}
+        kind: dict[str, Any] = {"kernel": c.kernel, "act": "relu"}
         self.enc = dcgan.encoder(image_shape, c.channels, 2 * c.z_dim, c.hidden, first_norm=True, **kind)
         self.dec = dcgan.decoder(c.z_dim, c.dec_channels, image_shape, stem=c.stem, **kind)
         self.dec_prior = nets.Statistics(self.dec)
@@ -82,13 +90,13 @@ class VAEGAN(System):
         x_p = self.sample(len(x), noise)
         z, kl = ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw(), reduction="mean")
         f, f_r, f_p = (self.critic[: self.f](image) for image in (x, self.dec(z), x_p))
-        rec = 0.5 * mse_loss(f_r, f, reduction="sum") / len(x)
+        rec = 0.5 * mse_loss(f_r, f, reduction="sum") / len(x)  # eq. 7
 
         fakes = (f_p, f_r) if c.variant == "paper" else (f_p,)
         real, fake = self.judge(f), torch.cat([self.judge(features) for features in fakes])
         loss_d, fool, accuracy = ops.logistic_adversarial(real, fake, generator=c.generator)
-        loss_enc, loss_dec = kl + rec, c.w * rec + (1 - c.w) * fool
-        minimize_at_once((enc, loss_enc), (dec, loss_dec), (critic, loss_d))
+        loss_enc, loss_dec = kl + rec, c.w * rec + (1 - c.w) * fool  # alg. 1: losses
+        minimize_at_once((enc, loss_enc), (dec, loss_dec), (critic, loss_d))  # alg. 1: steps
         return detached(
             loss_enc=loss_enc, loss_dec=loss_dec, loss_d=loss_d, kl=kl, rec=rec,
             right_real=accuracy[0], right_fake=accuracy[1],

@@ -18,7 +18,7 @@ and ours does not; it first fits the moments of 256 or 1000 codes to the prior's
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.nn.functional import mse_loss
@@ -62,7 +62,7 @@ class WAEGAN(System):
             f"{len(c.channels)} channels need a side of 2^{len(c.channels)} or more",
             side,
         )
-        kind = {"act": "relu", "std": 0.01}
+        kind: dict[str, Any] = {"act": "relu", "std": 0.01}
         self.enc = dcgan.encoder(image_shape, c.channels, c.z_dim, first_norm=True, **kind)
         self.dec = dcgan.decoder(c.z_dim, c.dec_channels, image_shape, stem=c.stem, out="sigmoid", **kind)
         self.critic = nets.perceptron(c.z_dim, c.adversary, 1)
@@ -82,12 +82,12 @@ class WAEGAN(System):
         seen = x + c.input_noise * noise.normal(len(x), x.numel() // len(x), x.dtype).view_as(x)
         e = self.enc(seen)
         if c.variant == "paper":
-            loss_adv = c.w_match * self.adversarial(z, e)[0]
+            loss_adv = c.w_match * self.adversarial(z, e)[0]  # alg. 1: D
             adv.minimize(loss_adv)
 
         rec = mse_loss(self.dec(e), x, reduction="sum") / len(x)
         match = self.adversarial(z, e)[1]
-        loss_ae = c.w_rec * rec + c.w_match * match
+        loss_ae = c.w_rec * rec + c.w_match * match  # alg. 1: Q and G
         ae.minimize(loss_ae)
         if c.variant == "official":
             loss_adv = c.w_match * self.adversarial(z, self.enc(seen))[0]
@@ -125,7 +125,10 @@ PRESETS = {
     ),
     "mnist": Preset(Config(), batch=100, kimg=3000, size=28, note="not yet run"),
     "celeba": Preset(
-        Config(dec_channels=(256, 512, 1024), stem=128, adversary=(1024,) * 4, z_dim=64, w_match=100.0, log_prior=True),
+        Config(
+            dec_channels=(256, 512, 1024), stem=128, adversary=(1024,) * 4, z_dim=64, w_match=100.0,
+            log_prior=True,
+        ),
         batch=100, kimg=10130, size=64, note="not yet run",
     ),
 }  # fmt: skip
