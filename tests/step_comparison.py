@@ -1,4 +1,4 @@
-"""A system's step beside one written anew in plain PyTorch: from one start, by plain descent, all must be equal.
+"""A system's step beside one written anew in plain PyTorch: from one start, by plain descent, all is equal.
 
     def step(nets, x, draw, c):  # the paper's algorithm: nets are called, and moved by descend
         ...

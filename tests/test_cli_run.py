@@ -215,3 +215,18 @@ def test_ctrl_c_saves_and_exits_with_130(tmp_path):
     assert process.returncode == 130, err
     assert "Traceback" not in err and "the same command goes on" in err
     assert list((tmp_path / "run/checkpoints").glob("*.safetensors"))
+
+
+def test_a_system_without_an_encoder_gives_samples_alone(tmp_path, capsys):
+    run = tmp_path / "gan"
+    sizes = ["--size", "8", "--channels", "4", "--z-dim", "4", "--kernel", "4", "--batch", "16"]
+    assert main(["train", "gan", "--out", str(run), "--kimg", "0.032", "--no-tensorboard", *sizes]) == 0
+    out = capsys.readouterr().out
+    assert f"next:     bigan sample {run}" in out and "reconstruct" not in out and "interpolate" not in out
+    assert {path.name.split("-")[1] for path in (run / "samples").iterdir()} == {"samples.png"}
+    assert all("val_mse" not in line for line in (run / "log.jsonl").read_text().splitlines())
+    assert main(["sample", str(run), "--n", "4"]) == 0
+    for command in ("reconstruct", "interpolate"):
+        assert main([command, str(run)]) == 2
+        error = capsys.readouterr().err
+        assert f"{command}: a gan has no encoder" in error and f"`bigan sample {run}` works" in error

@@ -89,7 +89,8 @@ MUTANTS = mutants(
         '"official"': ['"paper"'], '"mean"': ['"sum"'], '"none"': ['"mean"'],
     },
     graphs={
-        "x_r", "z", "kl", "rec", "exp_r", "exp_p", "kl_r", "kl_p", "again_r", "again_p", "loss_enc", "loss_dec",
+        "x_r", "z", "kl", "rec", "exp_r", "exp_p", "kl_r", "kl_p", "again_r", "again_p", "loss_enc",
+        "loss_dec",
     },
     leaves=["generate"],
 )  # fmt: skip

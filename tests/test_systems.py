@@ -28,8 +28,11 @@ def test_presets_build(name, preset):
         system = module.build(p.config, (3, p.size, p.size))
         x = torch.empty(2, 3, p.size, p.size)
     assert system.image_shape == (3, p.size, p.size)
-    assert system.encode(x).shape == (2, system.z_dim)
-    assert system.reconstruct(x).shape == x.shape
+    if system.has_encoder():
+        assert system.encode(x).shape == (2, system.z_dim)
+        assert system.reconstruct(x).shape == x.shape
+    else:
+        assert system.decode(torch.empty(2, system.z_dim, device="meta")).shape == x.shape
     with pytest.raises(dataclasses.FrozenInstanceError):
         p.config.lr = 1.0
 
@@ -47,6 +50,13 @@ def test_players_own_every_parameter_once(name):
 def test_an_unknown_system_is_answered_with_the_nearest():
     with pytest.raises(UserError, match="did you mean 'introvae'"):
         systems.load("intravae")
+
+
+def test_without_an_encoder_there_are_no_codes():
+    gan = systems.load("gan").build
+    assert not gan.has_encoder() and Tiny.has_encoder()
+    with pytest.raises(UserError, match="GAN has no encoder"):
+        gan(systems.load("gan").PRESETS["cpu"].config, (1, 32, 32)).reconstruct(torch.rand(2, 1, 32, 32))
 
 
 class Tiny(System):

@@ -173,7 +173,7 @@ def _load_encoder(c: Any) -> tuple[System, dict[str, Any]]:
     if not system.has_encoder():
         name = type(c).__name__.lower()
         raise UserError(
-            f"{name}: a {record['system']} has no encoder, so no codes of images; `bigan sample {c.run}` works"
+            f"{name}: a {record['system']} has no encoder, no codes of images; `bigan sample {c.run}` works"
         )
     return system, record
 

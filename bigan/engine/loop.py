@@ -46,6 +46,11 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
         raise UserError(f"--holdout {run.holdout:g} leaves no image to test on")
     with exact(device):
         system = build(module, config, images.shape, run.seed).to(device)
+        if system.labels:
+            raise UserError(
+                f"{system_name} with --labels {system.labels} needs as many attributes of each image, which "
+                "no data format gives yet; train without, or call the system's step with labels of your own"
+            )
         batches = data.Batches(seen, run.batch, run.seed, device, run.flip, system.data_range)
         with torch.no_grad():
             system.prepare(data.scale(batches.images[spread(len(seen), PREPARE)], system.data_range))

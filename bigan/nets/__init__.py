@@ -1,12 +1,17 @@
 """Networks as functions of sizes; they know no system. One file a family."""
 
 from bigan.nets import dcgan
+from bigan.nets.age import age_encoder, age_generator
+from bigan.nets.ali import ALICritic, ALIDecoder, ALIEncoder
 from bigan.nets.dcgan import JointCritic, perceptron
 from bigan.nets.minibatch import MinibatchDiscrimination
 from bigan.nets.norm import SphereNormalize, Statistics, untracked
 from bigan.nets.residual import Residual, ResidualDecoder, ResidualEncoder, side
 
 __all__ = [
+    "ALICritic",
+    "ALIDecoder",
+    "ALIEncoder",
     "JointCritic",
     "MinibatchDiscrimination",
     "Residual",
@@ -14,6 +19,8 @@ __all__ = [
     "ResidualEncoder",
     "SphereNormalize",
     "Statistics",
+    "age_encoder",
+    "age_generator",
     "dcgan",
     "perceptron",
     "side",

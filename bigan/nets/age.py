@@ -1,9 +1,8 @@
-"""AGE's convolutional networks (Ulyanov et al. 2018, arXiv:1704.02304; the authors' dcgan32px.py, dcgan64px.py).
-
-For images of 32 or 64 pixels; `width` is the authors' ndf and ngf, 64. The two sides are not one recipe: at
-32 pixels the encoder averages its last map and the generator ends in a 1x1 convolution. Convolutions start
-from N(0, 0.02), the gains of the normalisations from N(1, 0.02). Letters in shapes: B batch, C image
-channels, S side, Z code.
+"""AGE's convolutional networks (Ulyanov et al. 2018, arXiv:1704.02304; the authors' dcgan32px.py and
+dcgan64px.py), for images of 32 or 64 pixels; `width` is the authors' ndf and ngf, 64. The two sides are not
+one recipe: at 32 pixels the encoder averages its last map and the generator ends in a 1x1 convolution.
+Convolutions start from N(0, 0.02), the gains of the normalisations from N(1, 0.02). Letters in shapes:
+B batch, C image channels, S side, Z code.
 """
 
 from itertools import pairwise
@@ -38,6 +37,7 @@ def age_generator(side: int, width: int, z_dim: int, image_channels: int = 3) ->
     for a, b in pairwise(widths):
         up += [nn.BatchNorm2d(a), nn.ReLU(inplace=True), nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False)]
     last = widths[-1]
+    tail: nn.Module
     if side == 32:
         tail = nn.Conv2d(last, image_channels, 1)
     else:

@@ -11,6 +11,7 @@ Letters in shapes: B batch, C image channels, S side, Z code.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -116,12 +117,28 @@ def decoder(
         z_dim = wide
     layers += [nn.Linear(z_dim, width * bottom**2, bias=plain), nn.Unflatten(1, (width, bottom, bottom))]
     layers += _after(width, norm, act)
-    double = {"kernel_size": kernel, "stride": 2, "padding": (kernel - 1) // 2, "output_padding": kernel % 2}
+    up = features_decoder(channels, image, stem=stem, kernel=kernel, norm=norm, act=act, out=out, std=std)
+    return nn.Sequential(*_started(nn.Sequential(*layers), std), *up[1:])
+
+
+def features_decoder(
+    channels: Sequence[int],
+    image: Sequence[int],
+    *,
+    stem: int = 0,
+    kernel: int = 4,
+    norm: str = "batch",
+    act: str = "relu",
+    out: str = "tanh",
+    std: float = 0.02,
+) -> nn.Sequential:
+    """`features` backwards, where S is a multiple of 2^(number of channels).  [B, F] -> [B, C, S, S]"""
+    (colours, side, _), width = image, channels[-1]
+    double: dict[str, Any] = {"kernel_size": kernel, "stride": 2, "padding": (kernel - 1) // 2, "output_padding": kernel % 2}
+    layers: list[nn.Module] = [nn.Unflatten(1, (width, side >> len(channels), side >> len(channels)))]
     for narrower in (*reversed(channels[:-1]), *([stem] if stem else [])):
-        layers += [
-            nn.ConvTranspose2d(width, narrower, bias=plain, **double),
-            *_after(narrower, norm, act),
-        ]
+        up = nn.ConvTranspose2d(width, narrower, bias=norm == "none", **double)
+        layers += [up, *_after(narrower, norm, act)]
         width = narrower
     last = nn.Conv2d(width, colours, 5, padding=2) if stem else nn.ConvTranspose2d(width, colours, **double)
     return _started(nn.Sequential(*layers, last, ACTIVATIONS[out]()), std)

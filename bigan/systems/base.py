@@ -118,6 +118,7 @@ class System(nn.Module, abc.ABC):
 
     data_range: tuple[float, float]  # of the images that step and encode take and decode gives
     z_dim: int
+    labels: int = 0  # attributes of each image that step needs beside it
 
     def __init__(self, config: Any, image_shape: tuple[int, int, int]):  # (C, H, W)
         """Raises ValueError, and says what it can take, where the two do not fit."""

@@ -1,9 +1,9 @@
 """GAN: Generative Adversarial Networks, with the networks of DCGAN.
 
-Goodfellow et al. 2014, arXiv:1406.2661; Radford, Metz & Chintala 2015, arXiv:1511.06434 (networks and settings).
+Goodfellow et al. 2014, arXiv:1406.2661; Radford, Metz & Chintala 2015, arXiv:1511.06434 (networks, settings).
 
-A critic tells images x from generated ones x_p = G(z), z ~ p(z). With a(.) its logit, sp(t) = ln(1 + exp(t)) and
-every term a batch mean (1406.2661, eq. 1, written as two losses):
+A critic tells images x from generated ones x_p = G(z), z ~ p(z). With a(.) its logit, sp(t) =
+ln(1 + exp(t)) and every term a batch mean (1406.2661, eq. 1, written as two losses):
 
     L_D = sp(-a(x)) + sp(a(x_p))
     L_G = sp(-a(x_p)),   or saturating, as in eq. 1: -sp(a(x_p))
@@ -63,14 +63,15 @@ class GAN(System):
         if self.config.updates == "simultaneous":
             minimize_at_once((dec, loss_g), (critic, loss_d))
         else:
-            critic.minimize(loss_d)
+            critic.minimize(loss_d)  # alg. 1: D
             _, loss_g, _ = self.losses(real, self.critic(self.sample(len(x), noise)))
-            dec.minimize(loss_g)
+            dec.minimize(loss_g)  # alg. 1: G
         return detached(loss_d=loss_d, loss_g=loss_g, right_real=accuracy[0], right_fake=accuracy[1])
 
     def losses(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """L_D, L_G (eq. 1; of the fake logits alone) and the critic's accuracies.  [B, 1], [B, 1] -> [], [], [2]"""
-        return ops.logistic_adversarial(real, fake, form=self.config.form, generator=self.config.generator)
+        """L_D, L_G (of the fake logits alone), accuracies.  [B, 1], [B, 1] -> [], [], [2]"""
+        form = {"form": self.config.form, "generator": self.config.generator}
+        return ops.logistic_adversarial(real, fake, **form)  # eq. 1
 
     def prior(self, n: int, noise) -> Tensor:
         draw = noise.uniform if self.config.prior == "uniform" else noise.normal

@@ -5,7 +5,7 @@ Daniel & Tamar 2021, arXiv:2012.13253; code taldatech/soft-intro-vae-pytorch, so
 IntroVAE without its margin: the encoder lowers a bounded exponential of the fakes' ELBO, so it stops by
 itself where a fake is told from data. With K the KL(q(z|x) || p(z)), R(a, b) the squared error summed over
 pixels, ELBO(a) = -(w_rec R(a, G(E(a))) + w_neg K(a)), s = 1 / (number of pixel values), sg[.] a stopped
-gradient, every term a batch mean (eq. 5 with alpha = 2, and Algorithm 1):
+gradient, every term a batch mean (Algorithm 1, where alpha = 2):
 
     L_E = s (w_rec R(x, x_r) + w_kl K(x)) + 1/4 (exp(2s ELBO(x_r)) + exp(2s ELBO(x_p)))
     L_G = s (w_rec R(x, x_r) + w_kl/2 (K(x_r) + K(x_p)) + gamma w_rec/2 (R'(x_r) + R'(x_p))),
@@ -64,19 +64,19 @@ class SoftIntroVAE(System):
         c, s = self.config, self.s
         if kimg < c.warmup_kimg:
             return self.vae_step(x, noise, enc, dec)
-        x_p = self.sample(len(x), noise)
+        x_p = self.sample(len(x), noise)  # alg. 1: D(Z_f)
         z, kl = self.posterior(x, noise)
-        x_r = self.dec(z)
+        x_r = self.dec(z)  # alg. 1: D(Z)
         rec = sse(x_r, x).mean()
 
         exp_r = self.exp_elbo(x_r if c.variant == "official" else x_r.detach(), noise)
         exp_p = self.exp_elbo(x_p, noise)
-        loss_enc = s * (c.w_rec * rec + c.w_kl * kl) + 0.25 * (exp_r + exp_p)
+        loss_enc = s * (c.w_rec * rec + c.w_kl * kl) + 0.25 * (exp_r + exp_p)  # alg. 1: L_E
         enc.minimize(loss_enc, retain_graph=True)
 
         (kl_r, again_r), (kl_p, again_p) = self.rate(x_r, noise), self.rate(x_p, noise)
         fool = 0.5 * c.w_kl * (kl_r + kl_p) + 0.5 * c.gamma * c.w_rec * (again_r + again_p)
-        loss_dec = s * (c.w_rec * rec + fool)
+        loss_dec = s * (c.w_rec * rec + fool)  # alg. 1: L_D
         dec.minimize(loss_dec)
         return detached(
             loss_enc=loss_enc, loss_dec=loss_dec, rec=rec, kl=kl,
@@ -101,7 +101,7 @@ class SoftIntroVAE(System):
         with nets.untracked(self.enc), nets.untracked(self.dec):
             z, kl = self.posterior(x.detach(), noise, "none")
             elbo = -(c.w_rec * sse(self.dec(z), x) + c.w_neg * kl)  # [B]
-        return (2 * self.s * elbo).exp().mean()
+        return (2 * self.s * elbo).exp().mean()  # alg. 1: expELBO
 
     def rate(self, x: Tensor, noise) -> tuple[Tensor, Tensor]:
         """Batch means of K(x) and of R'(x), x a fake.  -> [], []"""
@@ -130,13 +130,14 @@ build = SoftIntroVAE
 # 250 epochs of 45,000 to 60,000 images are 11,250 to 15,000 kimg.
 PRESETS = {
     "cpu": Preset(
-        Config((16, 32, 64), z_dim=32, gamma=0.0, lr=1e-3), batch=32, kimg=20, size=32, note="not yet run"
+        Config((8, 16, 32), z_dim=32, lr=1e-3), batch=32, kimg=20, size=32, note="not yet run"
     ),
     "cifar10": Preset(Config(), batch=32, kimg=12500, size=32, note="not yet run"),
     "svhn": Preset(Config(), batch=32, kimg=18314, size=32, note="not yet run"),
     "mnist": Preset(Config((64, 128), z_dim=32), batch=128, kimg=12000, size=28, note="not yet run"),
     "monsters": Preset(
-        Config((64, 128, 256, 512, 512), w_rec=0.2, w_kl=0.2), batch=16, kimg=1600, size=128, note="not yet run"
+        Config((64, 128, 256, 512, 512), w_rec=0.2, w_kl=0.2),
+        batch=16, kimg=1600, size=128, note="not yet run",
     ),
     "celeba-hq": Preset(
         Config((64, 128, 256, 512, 512, 512), z_dim=256, w_rec=0.5, w_neg=1024.0),

@@ -15,7 +15,7 @@ neither, and Adam.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
@@ -48,7 +48,7 @@ class VAE(System):
         need_sane("vae", c, image_shape)
         need_halves("vae", c.channels, image_shape[1])
         std = 0.02 if c.norm == "batch" else 0.0
-        kind = {"norm": c.norm, "act": c.act, "std": std}
+        kind: dict[str, Any] = {"norm": c.norm, "act": c.act, "std": std}
         self.enc = dcgan.encoder(image_shape, c.channels, 2 * c.z_dim, c.hidden, **kind)
         self.dec = dcgan.decoder(c.z_dim, c.channels, image_shape, c.hidden, out="none", **kind)
         self.z_dim = c.z_dim
@@ -58,9 +58,9 @@ class VAE(System):
 
     def step(self, x: Tensor, noise, *, kimg: float, vae: Player) -> dict[str, Tensor]:
         """Algorithm 1 with L = 1."""
-        z, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(), reduction="mean")
+        z, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(), reduction="mean")  # eq. 9, 10
         nll = self.nll(self.dec(z), x)
-        loss = nll + self.config.beta * kl
+        loss = nll + self.config.beta * kl  # eq. 7
         vae.minimize(loss)
         return detached(loss=loss, nll=nll, kl=kl)
 
