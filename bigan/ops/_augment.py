@@ -199,7 +199,9 @@ def apply(x: Tensor, how: How) -> tuple[Tensor, Tensor]:
     acc = torch.float64 if torch.float64 in (x.dtype, how.dtype) else torch.float32
     d, form = draw(how, B, x.device), memory_format(is_channels_last(x))
     x = x.to(acc)
-    original = x if d.mirror is None else x.gather(3, _columns(W, d.mirror, x.device)[:, None, None].expand_as(x))
+    original = (
+        x if d.mirror is None else x.gather(3, _columns(W, d.mirror, x.device)[:, None, None].expand_as(x))
+    )
     original = (original * how.scale + how.shift).to(how.dtype)
     none = x.new_empty(0, dtype=how.dtype)
     if how.layout == _IMAGE:

@@ -41,9 +41,7 @@ def _(grad_out, grad_original, *how):
 def _save(ctx, inputs, outputs):
     x, how = inputs[0], How(*inputs[1:])
     ctx.save_for_backward(*how[:7])  # the draw; the map is linear, so x is not needed
-    packed = _augment.options(
-        how.layout, how.zero, how.contrasted, x.dtype, _augment.is_channels_last(x)
-    )
+    packed = _augment.options(how.layout, how.zero, how.contrasted, x.dtype, _augment.is_channels_last(x))
     ctx.rest = (how.stream, packed, *how[9:])
 
 

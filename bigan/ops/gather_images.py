@@ -20,7 +20,9 @@ def _reference(data, index, *how):
     if data.shape[0] == 0:
         return _augment.empty(data, how, index.shape[0])  # of no images only nothing can be taken
     images = data[index.clamp(0, data.shape[0] - 1)]
-    return _augment.apply(images.contiguous(memory_format=_augment.memory_format(_augment.is_channels_last(data))), how)
+    return _augment.apply(
+        images.contiguous(memory_format=_augment.memory_format(_augment.is_channels_last(data))), how
+    )
 
 
 @fake("gather_images")

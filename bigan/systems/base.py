@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from bigan.errors import UserError
 
 
-def arg(default: Any, help: str) -> Any:
-    """A dataclass field whose help is the flag's help and the documentation."""
-    return dataclasses.field(default=default, metadata={"help": help})
+def arg(default: Any, help: str, least: int = 1) -> Any:
+    """A dataclass field whose help is the flag's help and the documentation; `least`: of a whole number."""
+    return dataclasses.field(default=default, metadata={"help": help, "least": least})
 
 
 def detached(**terms: Tensor) -> dict[str, Tensor]:
@@ -38,7 +38,13 @@ def need_sane(system: str, config: Any, image_shape: Sequence[int]) -> None:
         elif f.type is float:
             need(value >= 0, system, f"{f.name} must not be negative", value)
         elif f.type is int:
-            need(value > 0, system, f"{f.name} must be positive", value)
+            least = f.metadata["least"]
+            need(
+                value >= least,
+                system,
+                f"{f.name} must {'be positive' if least else 'not be negative'}",
+                value,
+            )
         elif get_origin(f.type) is tuple:
             need(min(value, default=1) > 0, system, f"{f.name} must be positive widths", value)
     channels, height, width = image_shape

@@ -1,0 +1,160 @@
+"""PAGAN: Pairwise Augmented Generative Adversarial Network.
+
+Alanov, Kochurov, Yashkov & Vetrov 2018, arXiv:1810.04920. No code of the authors is known; networks and
+optimiser are the defaults of pfnet-research/chainer-gan-lib, as the paper says.
+
+Three critics: of images, of codes, and of pairs of images side by side, where a real pair is an image and its
+augmentation a(x), and a fake one an image and its reconstruction. With z ~ N(0, I), z_r ~ q(z|x) = E(x),
+x_p = G(z), x_r = G(z_r), logits a_x, a_z, a_xx, sp(t) = ln(1 + exp(t)), every term a batch mean:
+
+    L_Dx  = sp(-a_x(x))         + sp(a_x(x_p))
+    L_Dz  = sp(-a_z(z))         + sp(a_z(z_r))
+    L_Dxx = sp(-a_xx(x, a(x)))  + sp(a_xx(x, x_r))
+    L_G   = sp(-a_x(x_p))       + sp(-a_xx(x, x_r))
+    L_E   = sp(-a_z(z_r))       + sp(-a_xx(x, x_r))
+
+All players move once, at the same time. a(.) is reflection padding by a tenth of the side and a random crop
+(3 pixels at 32 px); an image is augmented in real pairs alone, and there the second alone. pairs="l1" has
+w_l1 mean |x - x_r| in place of the pairs (PAGAN-L1; the paper gives no weight), "identical" the real pair
+(x, x) (PAGAN-NOAUG, ALICE's cycle term).
+Not stated by the paper, chosen here: what normalises the encoder (enc_norm; the critics have spectral norms);
+the code critic's LReLU; exp for sigma; the strengths of blur and contrast in the ablation. Running statistics
+of the decoder are kept apart for codes of images and of the prior; training is untouched by it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bigan import nets, ops
+from bigan.nets import pagan as nets_pagan
+from bigan.systems.base import Player, Preset, System, arg, detached, minimize_at_once, need, need_sane
+
+
+@dataclass(frozen=True)
+class Config:  # the defaults are the paper's for CIFAR-10
+    channels: tuple[int, ...] = arg((64, 128, 256, 512), "widths of all networks, full size first")
+    z_dim: int = arg(128, "size of the code")
+    hidden: tuple[int, ...] = arg((512, 256), "widths of the codes' critic")
+    pairs: Literal["augmented", "identical", "l1"] = arg("augmented", "real pairs, or an L1 error for them")
+    pad: int = arg(3, "reflection padding of the augmentation, pixels", least=0)
+    blur: int = arg(1, "taps of its Gaussian blur, sigma uniform in 0.1 to 2 pixels; 1: none")
+    contrast: float = arg(0.0, "its contrast, uniform in 1 - this to 1 + this; 0: none")
+    w_l1: float = arg(1.0, "weight of the L1 error with pairs=l1, a mean over pixels")
+    enc_norm: Literal["none", "batch", "spectral"] = arg("batch", "normalisation of the encoder")
+    lr: float = arg(2e-4, "Adam step size of all players")
+    beta1: float = arg(0.5, "Adam's first decay rate")
+
+
+class PAGAN(System):
+    data_range = (-1.0, 1.0)
+
+    def __init__(self, config: Config, image_shape: tuple[int, int, int]):
+        super().__init__(config, image_shape)
+        c = config
+        _check(c, image_shape)
+        colours, side, _ = image_shape
+        self.enc = nets_pagan.encoder(image_shape, c.channels, c.z_dim, c.enc_norm)
+        self.dec = nets_pagan.generator(c.z_dim, c.channels, image_shape)
+        self.dec_prior = nets.Statistics(self.dec)
+        self.critic_x = nets_pagan.critic(image_shape, c.channels)
+        self.critic_z = nets_pagan.code_critic(c.z_dim, c.hidden)
+        if c.pairs != "l1":
+            self.critic_xx = nets_pagan.critic((colours, side, 2 * side), c.channels)
+        self.z_dim = c.z_dim
+
+    def players(self) -> dict[str, Player]:
+        critics = [net for name, net in self.named_children() if name.startswith("critic")]
+        modules = {"enc": [self.enc], "dec": [self.dec], "critic": critics}
+        betas = (self.config.beta1, 0.999)
+        return {name: Player(name, nets_, self.config.lr, betas) for name, nets_ in modules.items()}
+
+    def step(self, x: Tensor, noise, *, kimg: float, enc: Player, dec: Player, critic: Player) -> dict:
+        """The paper's algorithm; all gradients are taken at the same parameters."""
+        z = self.prior(len(x), noise)
+        z_r, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(), reduction="mean")
+        x_p, x_r = self.generate(z), self.dec(z_r)
+
+        d_x, g_x, right_x = ops.logistic_adversarial(self.critic_x(x), self.critic_x(x_p))
+        d_z, g_z, right_z = ops.logistic_adversarial(self.critic_z(z), self.critic_z(z_r))
+        d_xx, g_xx = self.pair_losses(x, x_r, noise)
+        # g_x does not depend on the encoder nor g_z on the decoder: the sum's gradients are L_G's and L_E's
+        minimize_at_once((critic, d_x + d_z + d_xx), ((enc, dec), g_x + g_z + g_xx))
+        return detached(
+            loss_dx=d_x, loss_dz=d_z, loss_dxx=d_xx, loss_g=g_x + g_xx, loss_e=g_z + g_xx, kl=kl,
+            right_x=right_x.mean(), right_z=right_z.mean(),
+        )  # fmt: skip
+
+    def pair_losses(self, x: Tensor, x_r: Tensor, noise) -> tuple[Tensor, Tensor]:
+        """L_Dxx and the pairs' part of L_G and L_E; without a critic of pairs 0 and the weighted L1."""
+        c = self.config
+        if c.pairs == "l1":
+            return x.new_zeros(()), c.w_l1 * ops.feature_l2(x_r, x, distance="l1")[0]
+        real = self.augmented(x, noise) if c.pairs == "augmented" else torch.cat([x, x], dim=3)
+        fake = torch.cat([x, x_r], dim=3)  # [B, C, S, 2 S]
+        return ops.logistic_adversarial(self.critic_xx(real), self.critic_xx(fake))[:2]
+
+    def augmented(self, x: Tensor, noise) -> Tensor:
+        """x and a(x) side by side.  [B, C, S, S] -> [B, C, S, 2 S]"""
+        c = self.config
+        contrast = (1 - c.contrast, 1 + c.contrast) if c.contrast else None
+        how = {"pad": c.pad, "kernel_size": c.blur, "contrast": contrast}
+        return ops.augment_pair(x, **how, layout="width", **noise.draw())
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the code.  [B, C, S, S] -> [B, Z], [B, Z]"""
+        mu, logvar = self.enc(x).chunk(2, dim=1)
+        return mu, logvar
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.posterior(x)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.dec(z)
+
+    def generate(self, z: Tensor) -> Tensor:
+        with self.dec_prior:
+            return self.dec(z)
+
+
+build = PAGAN
+
+
+def _cifar10(**changes) -> Preset:
+    """100,000 iterations."""
+    return Preset(Config(**changes), batch=64, kimg=6400, size=32, note="not yet run")
+
+
+PRESETS = {
+    "cpu": Preset(
+        Config((16, 32, 64), z_dim=32, hidden=(64, 64), lr=5e-4),
+        batch=32, kimg=20, size=32, note="not yet run",
+    ),
+    "cifar10": _cifar10(),
+    "l1": _cifar10(pairs="l1"),
+    "noaug": _cifar10(pairs="identical"),
+    "pad-0": _cifar10(pad=0),  # "choice of augmentation", by the fraction of the side
+    "pad-0.05": _cifar10(pad=1),
+    "pad-0.1": _cifar10(pad=3),
+    "pad-0.15": _cifar10(pad=4),
+    "pad-0.2": _cifar10(pad=6),
+    "blur": _cifar10(pad=0, blur=5),
+    "contrast": _cifar10(pad=0, contrast=0.5),
+}  # fmt: skip
+
+
+def _check(c: Config, image_shape: tuple[int, int, int]) -> None:
+    need_sane("pagan", c, image_shape)
+    side, halvings = image_shape[1], len(c.channels) - 1
+    need(len(c.channels) > 1, "pagan", "channels must be two or more widths", c.channels)
+    need(
+        side % 2**halvings == 0 and side >> halvings > 1,
+        "pagan",
+        f"{len(c.channels)} channels {c.channels} halve the side {halvings} times, to 2 or more whole pixels",
+        f"side {side}",
+    )
+    need(c.pad < side, "pagan", f"pad must be less than the side, {side}", c.pad)
+    need(c.blur % 2 == 1, "pagan", "blur must be odd", c.blur)
+    need(c.contrast <= 1, "pagan", "contrast must be at most 1", c.contrast)
