@@ -100,6 +100,10 @@ class MADE(nn.Module):
     0 and never trained: left out. Buffers, not parameters: they are in every checkpoint.
     """
 
+    first: Tensor
+    second: Tensor
+    direct: Tensor
+
     def __init__(self, order: Tensor):
         super().__init__()
         size = len(order)
@@ -144,12 +148,11 @@ class MultiscaleConv(nn.Module):
         self.coefficients = nn.Parameter(torch.full((len(self.scales), outer), 1 / len(self.scales)))
 
     def forward(self, h: Tensor) -> Tensor:
-        y = None
+        parts = []
         for s, c in zip(self.scales, self.coefficients, strict=True):
             weight = c[:, None, None, None] * (self.weight if s else self.weight.mean((2, 3), keepdim=True))
-            part = conv2d(h, weight, dilation=max(s, 1), padding=s)
-            y = part if y is None else y + part
-        return y
+            parts.append(conv2d(h, weight, dilation=max(s, 1), padding=s))
+        return sum(parts[1:], parts[0])
 
 
 class ResidualMultiscale(nn.Module):

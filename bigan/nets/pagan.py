@@ -19,7 +19,8 @@ def _started(net: nn.Module) -> nn.Module:
     for m in net.modules():
         if isinstance(m, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(m.weight, 0.0, 0.02)
-            nn.init.zeros_(m.bias)
+            if m.bias is not None:
+                nn.init.zeros_(m.bias)
     return net
 
 
@@ -28,7 +29,7 @@ class UnscaledNorm(nn.BatchNorm2d):
 
     def __init__(self, width: int):
         super().__init__(width, eps=EPS)
-        self.weight = None
+        self.register_parameter("weight", None)
 
 
 def features(image: Sequence[int], channels: Sequence[int], outputs: int, batch_norm: bool) -> nn.Module:

@@ -9,9 +9,9 @@ from bigan.ops._registry import BackendError, attach, backends, names, reference
 
 attach([f"{__name__}.{m.name}" for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")])
 
-from bigan.ops.feature_l2 import feature_l2  # noqa: E402
 from bigan.ops._augment import Draw  # noqa: E402
 from bigan.ops.augment_pair import augment_draw, augment_pair  # noqa: E402
+from bigan.ops.feature_l2 import feature_l2  # noqa: E402
 from bigan.ops.gather_images import gather_images  # noqa: E402
 from bigan.ops.latent_match import latent_match  # noqa: E402
 from bigan.ops.logistic_adversarial import logistic_adversarial  # noqa: E402

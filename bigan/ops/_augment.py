@@ -20,7 +20,6 @@ from torch import Tensor
 
 from bigan.ops import _checks, _philox
 
-
 LAYOUTS = ("augmented", "width", "channels", "apart", "image")
 _AUGMENTED, _WIDTH, _CHANNELS, _APART, _IMAGE = range(5)
 MODES = ("reflect", "zero")

@@ -93,7 +93,11 @@ class IAN(System):
         self.z_dim = c.z_dim
 
     def players(self) -> dict[str, Player]:
-        modules = {"critic": [self.trunk, self.critic], "head": [self.head], "dec": [self.dec]}
+        modules: dict[str, list[nn.Module]] = {
+            "critic": [self.trunk, self.critic],
+            "head": [self.head],
+            "dec": [self.dec],
+        }
         return {name: Player(name, nets_, self.config.lr, (0.5, 0.999)) for name, nets_ in modules.items()}
 
     def step(self, x: Tensor, noise, *, kimg: float, critic: Player, head: Player, dec: Player) -> dict:
