@@ -36,7 +36,8 @@ from bigan.systems.base import (
 @dataclass(frozen=True)
 class Config:  # the defaults are the authors' train_mnist.sh
     channels: tuple[int, ...] = arg((), "widths of the convolutions, nearest the image first; or perceptrons")
-    hidden: tuple[int, ...] = arg((1024, 1024), "widths of the fully connected layers, nearest the code")
+    hidden: tuple[int, ...] = arg((1024, 1024), "widths of E's and G's fully connected layers")
+    critic_hidden: tuple[int, ...] = arg((1024, 1024), "widths of the critic's, which join image and code")
     z_dim: int = arg(50, "size of the code")
     prior: Literal["uniform", "normal"] = arg("uniform", "codes from U(-1, 1) or N(0, 1) in each dimension")
     norm: Literal["batch", "none"] = arg(
@@ -59,7 +60,7 @@ class BiGAN(System):
         need_halves("bigan", c.channels, image_shape[1])
         self.enc = dcgan.encoder(image_shape, c.channels, c.z_dim, c.hidden)
         self.dec = dcgan.decoder(c.z_dim, c.channels, image_shape, c.hidden, out="sigmoid")
-        self.critic = nets.JointCritic(image_shape, c.channels, c.z_dim, c.hidden, norm=c.norm)
+        self.critic = nets.JointCritic(image_shape, c.channels, c.z_dim, c.critic_hidden, norm=c.norm)
         self.z_dim = c.z_dim
 
     def players(self) -> dict[str, Player]:
@@ -97,7 +98,7 @@ build = BiGAN
 
 PRESETS = {
     "cpu": Preset(
-        Config((16, 32, 64), (128,), z_dim=16, lr=1e-3, constant_kimg=20.0, fall_kimg=20.0),
+        Config((16, 32, 64), (), (128,), z_dim=8, prior="normal", lr=1e-3, constant_kimg=20.0, fall_kimg=20.0),
         batch=32, kimg=40, size=32, note="not yet run",
     ),
     "mnist": Preset(Config(), batch=128, kimg=24000, size=28, note="not yet run"),
