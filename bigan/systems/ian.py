@@ -107,27 +107,27 @@ class IAN(System):
         # L_D must not reach the trunk through x_r: the head reads features that are stopped
         z, kl = ops.reparam_kl(
             *self.head(f[-1].detach()), logstd=True, dims="mean", reduction="mean", **noise.draw()
-        )
+        )  # alg. K
         x_r, x_p = self.decode(z), self.sample(len(x), noise)
         with nets.untracked(self.trunk):
             f_r, f_p = self.trunk(x_r), self.trunk(x_p)
         logits = (self.critic(maps[-1]) for maps in (f, f_r, f_p))
         loss_d, adv, (right_real, right_rec, right_gen) = self.adversarial(*logits)
-        pixel = 2 * ops.feature_l2(x_r, x, distance="l1")[0]
-        feature = ops.feature_l2(f_r, f, 1 / len(f))[0]
+        pixel = 2 * ops.feature_l2(x_r, x, distance="l1")[0]  # alg. P
+        feature = ops.feature_l2(f_r, f, 1 / len(f))[0]  # alg. F
 
         both = adv + c.w_pixel * pixel + c.w_feature * feature
         own_dec = c.w_ortho * nets_ian.orthogonal_penalty(self.dec)
         own_head = c.w_kl * kl + c.w_l2 * self.head.squared_weights()
         loss_d = loss_d + c.w_ortho * nets_ian.orthogonal_penalty(self.trunk)
-        loss_g, loss_z = both + own_dec, both + own_head
+        loss_g, loss_z = both + own_dec, both + own_head  # alg. L_G, L_Z
         loss_gz = loss_g + own_head  # its gradient is L_G's by the decoder, L_Z's by the head
         if c.updates == "simultaneous":
-            minimize_at_once((critic, loss_d), ((dec, head), loss_gz))
+            minimize_at_once((critic, loss_d), ((dec, head), loss_gz))  # alg. all at once
         elif round(1000 * kimg / len(x)) % 2 == 0:
-            minimize_at_once(((dec, head), loss_gz))
+            minimize_at_once(((dec, head), loss_gz))  # alg. even minibatches
         else:
-            minimize_at_once((critic, loss_d), (head, loss_z))
+            minimize_at_once((critic, loss_d), (head, loss_z))  # alg. odd minibatches
         return detached(
             loss_d=loss_d, loss_g=loss_g, loss_z=loss_z, adv=adv, pixel=pixel, feature=feature, kl=kl,
             right_real=right_real, right_rec=right_rec, right_gen=right_gen,
@@ -136,7 +136,7 @@ class IAN(System):
     def adversarial(self, real: Tensor, rec: Tensor, gen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """L_D without its penalty, A, accuracies, from the logits.  [B, 3] (or [B, 1]) -> [], [], [3]"""
         if self.config.loss == "ternary":
-            return ops.ternary_adversarial(real, rec, gen)
+            return ops.ternary_adversarial(real, rec, gen)  # alg. L_D, A
         d_rec, a_rec, right = ops.logistic_adversarial(real, rec)
         d_gen, a_gen, right_gen = ops.logistic_adversarial(real[:0], gen)
         return d_rec + d_gen, a_rec + a_gen, torch.cat([right, right_gen[1:]])

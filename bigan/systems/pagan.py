@@ -77,11 +77,11 @@ class PAGAN(System):
         z_r, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(), reduction="mean")
         x_p, x_r = self.generate(z), self.dec(z_r)
 
-        d_x, g_x, right_x = ops.logistic_adversarial(self.critic_x(x), self.critic_x(x_p))
-        d_z, g_z, right_z = ops.logistic_adversarial(self.critic_z(z), self.critic_z(z_r))
+        d_x, g_x, right_x = ops.logistic_adversarial(self.critic_x(x), self.critic_x(x_p))  # eq. L_Dx
+        d_z, g_z, right_z = ops.logistic_adversarial(self.critic_z(z), self.critic_z(z_r))  # eq. L_Dz
         d_xx, g_xx = self.pair_losses(x, x_r, noise)
         # g_x does not depend on the encoder nor g_z on the decoder: the sum's gradients are L_G's and L_E's
-        minimize_at_once((critic, d_x + d_z + d_xx), ((enc, dec), g_x + g_z + g_xx))
+        minimize_at_once((critic, d_x + d_z + d_xx), ((enc, dec), g_x + g_z + g_xx))  # eq. L_G, L_E
         return detached(
             loss_dx=d_x, loss_dz=d_z, loss_dxx=d_xx, loss_g=g_x + g_xx, loss_e=g_z + g_xx, kl=kl,
             right_x=right_x.mean(), right_z=right_z.mean(),
@@ -94,14 +94,14 @@ class PAGAN(System):
             return x.new_zeros(()), c.w_l1 * ops.feature_l2(x_r, x, distance="l1")[0]
         real = self.augmented(x, noise) if c.pairs == "augmented" else torch.cat([x, x], dim=3)
         fake = torch.cat([x, x_r], dim=3)  # [B, C, S, 2 S]
-        return ops.logistic_adversarial(self.critic_xx(real), self.critic_xx(fake))[:2]
+        return ops.logistic_adversarial(self.critic_xx(real), self.critic_xx(fake))[:2]  # eq. L_Dxx
 
     def augmented(self, x: Tensor, noise) -> Tensor:
         """x and a(x) side by side.  [B, C, S, S] -> [B, C, S, 2 S]"""
         c = self.config
         contrast = (1 - c.contrast, 1 + c.contrast) if c.contrast else None
         how = {"pad": c.pad, "kernel_size": c.blur, "contrast": contrast}
-        return ops.augment_pair(x, **how, layout="width", **noise.draw())
+        return ops.augment_pair(x, **how, layout="width", **noise.draw())  # eq. a(x)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the code.  [B, C, S, S] -> [B, Z], [B, Z]"""
