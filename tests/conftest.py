@@ -34,6 +34,11 @@ def _worth_its_time(item) -> bool:
     if not emulated and values.get("backend") != "triton":
         return True
     case = values["case"]
+    if os.environ.get("BIGAN_EMULATION", "host") != "host":  # under a sanitizer: what touches memory otherwise
+        if item.originalname in ("test_second_gradients", "test_opcheck", "test_same_bits_again"):
+            return False
+        if values.get("dtype") in (torch.float64, torch.float16):
+            return False
     if item.originalname == "test_matches_reference":
         plain = values["layout"].__name__ == "contiguous" and values["shape"] in case.shapes[:2]
         return plain or values["dtype"] == torch.float32
