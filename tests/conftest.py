@@ -34,7 +34,7 @@ def _worth_its_time(item) -> bool:
     if not emulated and values.get("backend") != "triton":
         return True
     case = values["case"]
-    if os.environ.get("BIGAN_EMULATION", "host") != "host":  # under a sanitizer: what touches memory otherwise
+    if os.environ.get("BIGAN_EMULATION", "host") != "host":  # sanitized: what else touches memory
         if item.originalname in ("test_second_gradients", "test_opcheck", "test_same_bits_again"):
             return False
         if values.get("dtype") in (torch.float64, torch.float16):
