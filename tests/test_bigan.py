@@ -14,7 +14,14 @@ CASES = {
 
 
 def config(**changes):
-    return bigan.Config(**{**dict(channels=(2,), hidden=(3,), critic_hidden=(3,), z_dim=3, decay=0.0, lr=0.05), **changes})
+    return bigan.Config(
+        **{
+            **dict(
+                channels=(2,), hidden=(3,), dec_hidden=(2,), critic_hidden=(4,), z_dim=3, decay=0.0, lr=0.05
+            ),
+            **changes,
+        }
+    )
 
 
 def pseudocode(nets, x, draw, c):
@@ -66,7 +73,8 @@ def test_step_size_falls_to_a_hundredth():
 def test_settings_are_the_published_ones():
     p = bigan.PRESETS["mnist"]
     c = p.config
-    assert (c.channels, c.hidden, c.critic_hidden, c.z_dim, c.prior) == ((), (1024,) * 2, (1024,) * 2, 50, "uniform")
+    assert c.hidden == c.dec_hidden == c.critic_hidden == (1024, 1024)
+    assert (c.channels, c.z_dim, c.prior) == ((), 50, "uniform")
     assert (c.lr, c.beta1, c.decay, p.batch, p.size) == (2e-4, 0.5, 2.5e-5, 128, 28)
     assert (c.constant_kimg, c.fall_kimg) == (200 * 60, 200 * 60)
 

@@ -11,7 +11,7 @@ TINY = {
     "aae": dict(channels=(4,), hidden=(), critic=(8,), norm="batch", z_dim=3, sigma=1.0),
     "alice": dict(channels=(4,), hidden=(8,), z_dim=3, cycle="implicit"),
     "alpha_gan": dict(channels=(4,), code_critic=(8,), z_dim=3),
-    "bigan": dict(channels=(4,), hidden=(), critic_hidden=(8,), z_dim=3),
+    "bigan": dict(channels=(4,), hidden=(8,), dec_hidden=(), critic_hidden=(8,), z_dim=3),
     "ebgan": dict(channels=(4,), critic=(4,), z_dim=3, margin=5.0, w_pt=0.1),
     "gan": dict(channels=(4,), z_dim=3, kernel=4),
     "soft_introvae": dict(channels=(4,), z_dim=3),

@@ -11,7 +11,8 @@ ln(1 + exp(t)), every term a batch mean (section 3.4, in place of the saturating
 
 All networks move at once, from one read of the logits, as the authors' code does by default (it halves each
 loss, which Adam does not notice). Weight decay is added to the gradients, as there; it leaves out no shifts,
-which the authors' MNIST networks do not have. The ImageNet networks (an AlexNet for an encoder) are not here.
+which the authors' MNIST networks do not have. Those work on pixels in [0, 1], ours in [-1, 1]. The ImageNet
+networks (an AlexNet for an encoder) are not here.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ from bigan.systems.base import (
 @dataclass(frozen=True)
 class Config:  # the defaults are the authors' train_mnist.sh
     channels: tuple[int, ...] = arg((), "widths of the convolutions, nearest the image first; or perceptrons")
-    hidden: tuple[int, ...] = arg((1024, 1024), "widths of E's and G's fully connected layers")
+    hidden: tuple[int, ...] = arg((1024, 1024), "widths of E's fully connected layers, nearest the code")
+    dec_hidden: tuple[int, ...] = arg((1024, 1024), "widths of G's")
     critic_hidden: tuple[int, ...] = arg((1024, 1024), "widths of the critic's, which join image and code")
     z_dim: int = arg(50, "size of the code")
     prior: Literal["uniform", "normal"] = arg("uniform", "codes from U(-1, 1) or N(0, 1) in each dimension")
@@ -51,7 +53,7 @@ class Config:  # the defaults are the authors' train_mnist.sh
 
 
 class BiGAN(System):
-    data_range = (0.0, 1.0)
+    data_range = (-1.0, 1.0)
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int]):
         super().__init__(config, image_shape)
@@ -59,7 +61,7 @@ class BiGAN(System):
         need_sane("bigan", c, image_shape)
         need_halves("bigan", c.channels, image_shape[1])
         self.enc = dcgan.encoder(image_shape, c.channels, c.z_dim, c.hidden)
-        self.dec = dcgan.decoder(c.z_dim, c.channels, image_shape, c.hidden, out="sigmoid")
+        self.dec = dcgan.decoder(c.z_dim, c.channels, image_shape, c.dec_hidden)
         self.critic = nets.JointCritic(image_shape, c.channels, c.z_dim, c.critic_hidden, norm=c.norm)
         self.z_dim = c.z_dim
 
@@ -98,7 +100,9 @@ build = BiGAN
 
 PRESETS = {
     "cpu": Preset(
-        Config((16, 32, 64), (), (128,), z_dim=8, prior="normal", lr=1e-3, constant_kimg=20.0, fall_kimg=20.0),
+        Config(
+            (16, 32, 64), (64,), (), (128,), z_dim=8, prior="normal", lr=5e-4, constant_kimg=20.0, fall_kimg=20.0
+        ),
         batch=32, kimg=40, size=32, note="not yet run",
     ),
     "mnist": Preset(Config(), batch=128, kimg=24000, size=28, note="not yet run"),
