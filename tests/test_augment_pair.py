@@ -22,7 +22,9 @@ def x(request):
 
 def cropped(x, offset, mode):
     padded = F.pad(x, (PAD,) * 4, mode="constant" if mode == "zero" else mode)
-    return torch.stack([p[:, i : i + H, j : j + W] for p, (i, j) in zip(padded, offset.tolist(), strict=True)])
+    return torch.stack(
+        [p[:, i : i + H, j : j + W] for p, (i, j) in zip(padded, offset.tolist(), strict=True)]
+    )
 
 
 def blurred(x, kernel_size, sigma):
@@ -76,7 +78,9 @@ def test_contrast_is_torchvisions(x):
 
 
 def test_torchvision_itself(x):
-    functional = pytest.importorskip("torchvision.transforms.functional", reason="torchvision is not installed")
+    functional = pytest.importorskip(
+        "torchvision.transforms.functional", reason="torchvision is not installed"
+    )
     u = 0.4 + 0.2 * torch.rand(B, C, H, W)  # far from where it clamps
     y = augment_pair(u, kernel_size=5, sigma=1.3, contrast=1.2)
     want = functional.adjust_contrast(functional.gaussian_blur(u, [5, 5], [1.3, 1.3]), 1.2)
@@ -117,7 +121,9 @@ def test_memory_format_is_kept(x):
             assert y.is_contiguous() == (x.stride(1) != 1)
 
 
-@pytest.mark.parametrize("options", [{"mode": "reflect"}, {"mode": "zero"}, {"kernel_size": 5, "contrast": 0.4}])
+@pytest.mark.parametrize(
+    "options", [{"mode": "reflect"}, {"mode": "zero"}, {"kernel_size": 5, "contrast": 0.4}]
+)
 def test_adjoint(options):
     """<A x, y> = <x, A^T y>."""
     x = torch.randn(B, C, H, W, dtype=torch.float64, requires_grad=True)
@@ -150,7 +156,10 @@ def test_draws_are_uniform():
     expected = n / 49
     assert float(((places - expected) ** 2 / expected).sum()) < 85.4  # 48 degrees of freedom: p = 0.001 there
     assert abs(float(draw.flip.double().mean()) - 0.25) < 0.01
-    assert abs(float(draw.sigma.mean()) - 2) < 0.02 and 1 <= float(draw.sigma.min()) <= float(draw.sigma.max()) < 3
+    assert (
+        abs(float(draw.sigma.mean()) - 2) < 0.02
+        and 1 <= float(draw.sigma.min()) <= float(draw.sigma.max()) < 3
+    )
 
 
 def test_a_nan_stays_where_it_is():
@@ -190,19 +199,31 @@ def test_modules(x):
 @pytest.mark.parametrize(
     "options,message",
     [
-        ({"pad": 9}, r"augment_pair: pad must be smaller than the height and width of the images \(9 x 11\), got 9"),
+        (
+            {"pad": 9},
+            r"augment_pair: pad must be smaller than the height and width of the images \(9 x 11\), got 9",
+        ),
         ({"pad": -1}, "augment_pair: pad must be an integer, 0 or more, got -1"),
         ({"mode": "same"}, "augment_pair: mode must be one of 'reflect', 'zero', got 'same'"),
         ({"flip": 2}, r"augment_pair: flip must be a probability in \[0, 1\], got 2"),
         ({"kernel_size": 4}, "augment_pair: kernel_size must be an odd integer from 1 to 31, got 4"),
         ({"kernel_size": 19}, "augment_pair: kernel_size must be smaller than twice the height"),
-        ({"sigma": -1.0}, r"augment_pair: sigma must be a number or \(low, high\), finite and 0 or more, got -1.0"),
+        (
+            {"sigma": -1.0},
+            r"augment_pair: sigma must be a number or \(low, high\), finite and 0 or more, got -1.0",
+        ),
         ({"contrast": (2, 1)}, "augment_pair: contrast must be a number or"),
         ({"layout": "image"}, "augment_pair: layout must be one of"),
         ({"dtype": torch.int32}, "augment_pair: dtype must be float64"),
         ({"pad": 1, "draw": Draw()}, "augment_pair: draw.offset must be given"),
-        ({"pad": 1, "draw": Draw(torch.full((B, 2), 3))}, r"augment_pair: draw.offset must lie in \[0, 2\], got values"),
-        ({"pad": 1, "draw": Draw(torch.zeros(2, 2).long())}, r"draw.offset must be \[6, 2\] int64 cpu, got \[2, 2\]"),
+        (
+            {"pad": 1, "draw": Draw(torch.full((B, 2), 3))},
+            r"augment_pair: draw.offset must lie in \[0, 2\], got values",
+        ),
+        (
+            {"pad": 1, "draw": Draw(torch.zeros(2, 2).long())},
+            r"draw.offset must be \[6, 2\] int64 cpu, got \[2, 2\]",
+        ),
         ({"rng": RNG, "sample_id": torch.arange(3)}, "augment_pair: sample_id must be one id a sample"),
         ({"sample_id": torch.arange(6)}, "augment_pair: sample_id needs rng"),
         ({"rng": RNG, "draw": Draw()}, "augment_pair: give draw, or rng and sample_id, not both"),

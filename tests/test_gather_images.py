@@ -19,9 +19,13 @@ def data(request):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_equals_indexing(data, dtype):
     x = gather_images(data, INDEX, scale=2 / 255, shift=-1.0, dtype=dtype)
-    assert x.dtype == dtype and x.stride() == data[INDEX].contiguous(
-        memory_format=torch.channels_last if data.stride(1) == 1 else torch.contiguous_format
-    ).stride()
+    assert (
+        x.dtype == dtype
+        and x.stride()
+        == data[INDEX]
+        .contiguous(memory_format=torch.channels_last if data.stride(1) == 1 else torch.contiguous_format)
+        .stride()
+    )
     torch.testing.assert_close(x, (data[INDEX].double() * (2 / 255) - 1).to(dtype))
 
 
@@ -35,7 +39,9 @@ def test_mirror_is_of_image_and_twin(data):
 
 
 def test_twin_is_augment_pairs(data):
-    options = dict(pad=4, flip=0.5, kernel_size=5, contrast=(0.5, 1.5), layout="channels", rng=RNG, scale=1 / 255)
+    options = dict(
+        pad=4, flip=0.5, kernel_size=5, contrast=(0.5, 1.5), layout="channels", rng=RNG, scale=1 / 255
+    )
     assert torch.equal(gather_images(data, INDEX, **options), augment_pair(data[INDEX], **options))
 
 

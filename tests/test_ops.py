@@ -76,7 +76,7 @@ def name(value):
 
 
 def layouts(case):
-    """Every shape as it is; an odd and a long one also with rows, and elements, apart; images also otherwise."""
+    """Every shape as it is; odd and long ones also with rows, and elements, apart; images channels_last."""
     return [
         (case, shape, layout)
         for shape in case.shapes

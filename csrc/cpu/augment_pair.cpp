@@ -15,10 +15,13 @@ Stretches whole_line(const SampleDraw& d, int32_t n) {
 template <typename T>
 void write_original(const AugmentArgs& a, const Stretches& whole, int64_t b, int64_t image, int32_t q, int32_t i, T* in,
                     T* out) {
-  const T* line = read_line(a, a.x, line_offset(a.x, image, q, i), in);
-  const int64_t offset = line_offset(a.original, b, q, i);
+  const int64_t from = line_offset(a.x, image, q, i), offset = line_offset(a.original, b, q, i);
   T* to = line_destination(a, a.original, offset, out);
-  copy_line(a, whole, line, to, static_cast<T>(a.scale), static_cast<T>(a.shift));
+  const T scale = static_cast<T>(a.scale), shift = static_cast<T>(a.shift);
+  if (!whole.part[0].backwards)
+    load_line(a, a.x, from, to, scale, shift);
+  else
+    copy_line(a, whole, read_line(a, a.x, from, in), to, scale, shift);
   write_line(a, a.original, offset, to, out);
 }
 

@@ -129,3 +129,17 @@ def test_offsets_beyond_32_bits():
         want_z, want_kl = ops.reparam_kl(row_mu, row_logvar, rng=rng, sample_id=torch.tensor([batch - 1]))
     relative_check(z[-1:], want_z, 1.6e-2)
     relative_check(kl[-1:], want_kl, 2e-5)
+
+
+@host
+def test_images_out_of_range_are_clamped():
+    """Looking at them first would wait for the GPU."""
+    how = (*[None] * 3, 0, 1 << 5, 3, 1, 0, 0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0)  # from mirror on
+    emu.operators()
+    with emu.guarded(), ops.use_backend("emulated"):
+        data, far = torch.randint(0, 256, (3, 1, 4, 4), dtype=torch.uint8), torch.tensor([-(10**12), 10**12])
+        offset = torch.stack([far, far])
+        got, _ = torch.ops.bigan.gather_images(data, far, None, None, offset, None, *how)
+    draw = ops.Draw(torch.tensor([[0, 6], [0, 6]]))
+    want = ops.gather_images(data, torch.tensor([0, 2]), pad=3, layout="augmented", draw=draw)
+    assert torch.equal(got, want)
