@@ -24,8 +24,8 @@ class Augment(nn.Module):
     scale, shift, dtype: the result is scale * y + shift in this type.
 
     forward(x), images [B, C, H, W] uint8 or float -> y.  Every call draws anew, in training and in
-    evaluation; `torch.manual_seed` governs.  replay(other) repeats the last draw on another batch of as many images.
-    Differentiable by float images.
+    evaluation; `torch.manual_seed` governs.  replay(other) repeats the last draw on another batch of as many
+    images.  Differentiable by float images.
     """
 
     layout = "augmented"

@@ -106,8 +106,8 @@ def _filters(
 @triton.jit
 def _tap(sigma, t):
     """Not yet normalised; sigma 0 leaves the image as it is."""
-    ratio = t.to(sigma.dtype) / sigma
-    return tl.where(t == 0, 1.0, tl.exp(-0.5 * ratio * ratio))
+    ratio = t.to(sigma.dtype) / tl.where(sigma < 1e-18, 1e-18, sigma)
+    return tl.exp(-0.5 * ratio * ratio)
 
 
 @triton.jit

@@ -4,7 +4,7 @@ Per sample b of a batch of images x [B, C, H, W], in this order:
 
     pad and crop   x padded by `pad` pixels a side, cut back to [H, W] at offset (dy, dx) in {0 .. 2 pad}^2
     flip           left and right exchanged
-    blur           separable Gaussian of `kernel_size` normalised taps exp(-t^2 / (2 sigma^2)), edges reflected
+    blur           separable Gaussian, `kernel_size` normalised taps exp(-t^2 / (2 sigma^2)), edges reflected
     contrast       f v + (1 - f) m, m the mean of v's grey image: 0.2989 R + 0.587 G + 0.114 B, for other
                    than three channels their mean
     normalise      scale v + shift
@@ -154,8 +154,7 @@ def _sources(d: Draw, how: How, shape: tuple[int, ...], device: torch.device) ->
 
 def _taps(sigma: Tensor, kernel_size: int, acc: torch.dtype) -> Tensor:  # [B] -> [B, K]
     t = torch.arange(kernel_size, device=sigma.device, dtype=acc) - kernel_size // 2
-    taps = (-0.5 * (t / sigma.to(acc)[:, None]).square()).exp()
-    taps = torch.where(t == 0, 1, taps)  # sigma 0 leaves the image as it is
+    taps = (-0.5 * (t / sigma.to(acc).clamp(min=1e-18)[:, None]).square()).exp()  # sigma 0: no blur
     return taps / taps.sum(1, keepdim=True)
 
 

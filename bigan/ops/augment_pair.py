@@ -91,10 +91,11 @@ def augment_pair(
     scale, shift: x * scale + shift, for x and y alike: 2 / 255 and -1 take uint8 to [-1, 1].  Padding with
     zeros comes before it.
     dtype: of the result, by default x's, float32 for uint8.
-    rng, stream, sample_id: the draw is a function of (seed, step), stream and sample id, as in `philox_normal`:
-    the same arguments on another tensor replay it.  Without rng the seed comes from torch's default generator,
-    so `torch.manual_seed` governs.  Offsets and flips are the same integers on every backend; the probability
-    of an offset is off by less than 2**-32.  sigma and contrast agree to float32 rounding.
+    rng, stream, sample_id: the draw is a function of (seed, step), stream and sample id, as in
+    `philox_normal`: the same arguments on another tensor replay it.  Without rng the seed comes from torch's
+    default generator, so `torch.manual_seed` governs.  Offsets and flips are the same integers on every
+    backend; the probability of an offset is off by less than 2**-32.  sigma and contrast agree to float32
+    rounding.
     draw: the parameters themselves instead, as `augment_draw` returns them.  Values out of range are an error
     on the CPU; on a GPU, where looking would wait for it, and in compiled code, offsets are clamped.
 

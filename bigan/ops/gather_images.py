@@ -1,4 +1,4 @@
-"""A mini-batch from a uint8 data set on the device: index, flip, scale, cast, and augmented twin, in one kernel.
+"""A mini-batch from a uint8 data set on the device: index, flip, scale, cast, augmented twin, in one kernel.
 
 The formula, its order and its draw are in bigan/ops/_augment.py; `mirror` flips the image itself, and so its
 twin.
@@ -57,9 +57,9 @@ def gather_images(
     index: [B] int64.  One out of range is an error on the CPU; on a GPU, where looking would wait for it, and
     in compiled code, it is clamped to the first or the last image: nothing is read outside.
     mirror: probability of a left-right flip of the image, and so of both halves of a pair.
-    layout: "image" gives the images; "augmented", "width", "channels" and "apart" are `augment_pair`'s, as are
-    pad, mode, flip (of the twin alone), kernel_size, sigma, contrast, scale, shift, rng, stream, sample_id and
-    draw.
+    layout: "image" gives the images; "augmented", "width", "channels" and "apart" are `augment_pair`'s, as
+    are pad, mode, flip (of the twin alone), kernel_size, sigma, contrast, scale, shift, rng, stream,
+    sample_id and draw.
     dtype: of the result.
 
     sample_id, by default 0 .. B-1, numbers the draws: give `index` to have each image drawn by its own
