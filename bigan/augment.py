@@ -23,9 +23,9 @@ class Augment(nn.Module):
     contrast: a factor, or (low, high) of a random one; None: none.
     scale, shift, dtype: the result is scale * y + shift in this type.
 
-    forward(x), images [B, C, H, W] uint8 or float -> y.  Every call draws anew, in training and in evaluation;
-    `torch.manual_seed` governs.  replay(other) repeats the last draw on another batch of as many images.
-    Differentiable by float images.
+    forward(x), images [B, C, H, W] uint8 or float -> y.  Every call draws anew, in training and in
+    evaluation; `torch.manual_seed` governs.  replay(other) repeats the last draw on another batch of as many
+    images.  Differentiable by float images.
     """
 
     layout = "augmented"

@@ -106,8 +106,8 @@ def _filters(
 @triton.jit
 def _tap(sigma, t):
     """Not yet normalised; sigma 0 leaves the image as it is."""
-    ratio = t.to(sigma.dtype) / sigma
-    return tl.where(t == 0, 1.0, tl.exp(-0.5 * ratio * ratio))
+    ratio = t.to(sigma.dtype) / tl.where(sigma < 1e-18, 1e-18, sigma)
+    return tl.exp(-0.5 * ratio * ratio)
 
 
 @triton.jit
@@ -160,8 +160,9 @@ def _source(
 def _forward(
     x_ptr, index_ptr, out_ptr, original_ptr, rng_ptr, sample_id_ptr, offset_ptr, flip_ptr, mirror_ptr,
     sigma_ptr, contrast_ptr, images, C, H, W, x0, x1, x2, x3, o0, o1, o2, o3, r0, r1, r2, r3,
-    stream, pad, flip_below, mirror_below, sigma_low, sigma_span, contrast_low, contrast_span, scale, shift,
-    ZERO: tl.constexpr, LAST: tl.constexpr, FILTERED: tl.constexpr, TAPS: tl.constexpr, CONTRAST: tl.constexpr,
+    stream, pad, flip_below, mirror_below, sigma_low, sigma_span, contrast_low, contrast_span,
+    SCALE: tl.constexpr, SHIFT: tl.constexpr, ZERO: tl.constexpr, LAST: tl.constexpr,
+    FILTERED: tl.constexpr, TAPS: tl.constexpr, CONTRAST: tl.constexpr,
     ACC: tl.constexpr, BLOCK: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
     b = tl.program_id(0).to(tl.int64)
@@ -172,8 +173,8 @@ def _forward(
         rng_ptr, sample_id_ptr, offset_ptr, flip_ptr, mirror_ptr, b, stream, pad, flip_below, mirror_below
     )
     size = C * H * W
-    factor = tl.zeros([1], ACC) + scale
-    bias = tl.zeros([1], ACC) + shift
+    factor = tl.zeros([1], ACC) + SCALE
+    bias = tl.zeros([1], ACC) + SHIFT
     if FILTERED:
         sigma, contrast = _filters(
             rng_ptr, sample_id_ptr, sigma_ptr, contrast_ptr, b, stream, sigma_low, sigma_span, contrast_low,
@@ -193,8 +194,8 @@ def _forward(
                     x_ptr, image, channel, row, column, down, right, flip, mirror, H, W, x0, x1, x2, x3,
                     e < size, ZERO, ACC,
                 )  # fmt: skip
-            bias += (1 - contrast) * (tl.sum(acc, axis=0) / (H * W)) * scale
-            factor = contrast * scale
+            bias += (1 - contrast) * (tl.sum(acc, axis=0) / (H * W)) * SCALE
+            factor = contrast * SCALE
     first = tl.program_id(1) * BLOCK
     for start in range(first, size, tl.num_programs(1) * BLOCK):
         e = start + tl.arange(0, BLOCK)
@@ -202,11 +203,12 @@ def _forward(
         channel, row, column = _element(e, C, H, W, LAST)
         if out_ptr is not None:
             if FILTERED:
+                rows = _reflected(row[:, None] + around[None, :], H)
+                columns = _reflected(column[:, None] + around[None, :], W)
+                window_mask = mask[:, None, None] & (around <= TAPS // 2)[:, None] & (around <= TAPS // 2)
                 window = _source(
-                    x_ptr, image, channel[:, None, None], _reflected(row[:, None] + around[None, :], H)[:, :, None],
-                    _reflected(column[:, None] + around[None, :], W)[:, None, :], down, right, flip, mirror, H, W,
-                    x0, x1, x2, x3, mask[:, None, None] & (around <= TAPS // 2)[:, None] & (around <= TAPS // 2),
-                    ZERO, ACC,
+                    x_ptr, image, channel[:, None, None], rows[:, :, None], columns[:, None, :], down, right,
+                    flip, mirror, H, W, x0, x1, x2, x3, window_mask, ZERO, ACC,
                 )  # fmt: skip
                 value = tl.sum(taps[None, :] * tl.sum(taps[None, None, :] * window, axis=2), axis=1)
             else:
@@ -218,7 +220,7 @@ def _forward(
             tl.store(out_ptr + _place(b, channel, row, column, o0, o1, o2, o3), value, mask=mask)
         if original_ptr is not None:
             at = _place(image, channel, row, tl.where(mirror, W - 1 - column, column), x0, x1, x2, x3)
-            value = tl.load(x_ptr + at, mask=mask, other=0.0).to(ACC) * scale + shift
+            value = tl.load(x_ptr + at, mask=mask, other=0.0).to(ACC) * SCALE + SHIFT
             tl.store(original_ptr + _place(b, channel, row, column, r0, r1, r2, r3), value, mask=mask)
 
 
@@ -264,8 +266,9 @@ def _window(sigma, taps, u, there, n, TAPS: tl.constexpr, K: tl.constexpr):
 def _gradient(
     out_ptr, original_ptr, grad_x_ptr, rng_ptr, sample_id_ptr, offset_ptr, flip_ptr, sigma_ptr, contrast_ptr,
     C, H, W, o0, o1, o2, o3, r0, r1, r2, r3, x0, x1, x2, x3,
-    stream, pad, flip_below, sigma_low, sigma_span, contrast_low, contrast_span, scale,
-    ZERO: tl.constexpr, LAST: tl.constexpr, FILTERED: tl.constexpr, TAPS: tl.constexpr, CONTRAST: tl.constexpr,
+    stream, pad, flip_below, sigma_low, sigma_span, contrast_low, contrast_span,
+    SCALE: tl.constexpr, ZERO: tl.constexpr, LAST: tl.constexpr,
+    FILTERED: tl.constexpr, TAPS: tl.constexpr, CONTRAST: tl.constexpr,
     ACC: tl.constexpr, BLOCK: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
     b = tl.program_id(0).to(tl.int64)
@@ -307,7 +310,9 @@ def _gradient(
                 j, j_in, j_weight = _window(sigma, taps, j, j_there, W, TAPS, K)
                 k, k_in, k_weight = _window(sigma, taps, k, k_there, H, TAPS, K)
                 m, m_in, m_weight = _window(sigma, taps, m, m_there, W, TAPS, K)
-                value += _from_window(out_ptr, b, channel, i, i_in, i_weight, j, j_in, j_weight, o0, o1, o2, o3, ACC)
+                value += _from_window(
+                    out_ptr, b, channel, i, i_in, i_weight, j, j_in, j_weight, o0, o1, o2, o3, ACC
+                )
                 if not ZERO:
                     value += _from_window(
                         out_ptr, b, channel, i, i_in, i_weight, m, m_in, m_weight, o0, o1, o2, o3, ACC
@@ -331,7 +336,7 @@ def _gradient(
         if original_ptr is not None:
             at = _place(b, channel, row, column, r0, r1, r2, r3)
             value += tl.load(original_ptr + at, mask=mask, other=0.0).to(ACC)
-        tl.store(grad_x_ptr + _place(b, channel, row, column, x0, x1, x2, x3), value * scale, mask=mask)
+        tl.store(grad_x_ptr + _place(b, channel, row, column, x0, x1, x2, x3), value * SCALE, mask=mask)
 
 
 def _halves(out, original, how):
@@ -346,7 +351,12 @@ def _strides(t):
 
 
 def _ranges(how):
-    return how.sigma_low, how.sigma_high - how.sigma_low, how.contrast_low, how.contrast_high - how.contrast_low
+    return (
+        how.sigma_low,
+        how.sigma_high - how.sigma_low,
+        how.contrast_low,
+        how.contrast_high - how.contrast_low,
+    )
 
 
 def _plan(how, batch, size, filtered):
@@ -372,8 +382,8 @@ def forward(x, index, how: How):
     grid, constants = _plan(how, batch, C * H * W, to is not None)
     _forward[grid](
         x, index, to, first, *how[:7], len(x), C, H, W, *x.stride(), *_strides(to), *_strides(first),
-        how.stream, how.pad, how.flip_below, how.mirror_below, *_ranges(how), how.scale, how.shift,
-        LAST=is_channels_last(x), ACC=_accumulator(x.dtype, how.dtype), **constants,
+        how.stream, how.pad, how.flip_below, how.mirror_below, *_ranges(how), SCALE=how.scale,
+        SHIFT=how.shift, LAST=is_channels_last(x), ACC=_accumulator(x.dtype, how.dtype), **constants,
     )  # fmt: skip
     return out, original
 
@@ -389,6 +399,6 @@ def backward(grad_out, grad_original, how: How):
     _gradient[grid](
         to, first, grad_x, how.rng, how.sample_id, how.offset, how.flip, how.sigma, how.contrast, C, H, W,
         *_strides(to), *_strides(first), *grad_x.stride(), how.stream, how.pad, how.flip_below, *_ranges(how),
-        how.scale, LAST=how.channels_last, ACC=_accumulator(given, how.dtype), **constants,
+        SCALE=how.scale, LAST=how.channels_last, ACC=_accumulator(given, how.dtype), **constants,
     )  # fmt: skip
     return grad_x

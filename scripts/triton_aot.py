@@ -27,7 +27,7 @@ from bigan.ops import _registry
 TARGETS = [GPUTarget("cuda", cc, 32) for cc in (80, 90, 100)] + [GPUTarget("hip", "gfx942", 64)]
 POINTERS = {
     torch.float64: "*fp64", torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16",
-    torch.int64: "*i64", torch.int32: "*i32", torch.uint8: "*u8",
+    torch.int64: "*i64", torch.int32: "*i32", torch.uint8: "*u8", torch.bool: "*i1",
 }  # fmt: skip
 
 

@@ -2,9 +2,9 @@
 
 Per sample b of a batch of images x [B, C, H, W], in this order:
 
-    pad and crop   x padded by `pad` pixels on all sides, cut back to [H, W] at offset (dy, dx) in {0 .. 2 pad}^2
+    pad and crop   x padded by `pad` pixels a side, cut back to [H, W] at offset (dy, dx) in {0 .. 2 pad}^2
     flip           left and right exchanged
-    blur           separable Gaussian of `kernel_size` taps, exp(-t^2 / (2 sigma^2)) normalised, edges reflected
+    blur           separable Gaussian, `kernel_size` normalised taps exp(-t^2 / (2 sigma^2)), edges reflected
     contrast       f v + (1 - f) m, m the mean of v's grey image: 0.2989 R + 0.587 G + 0.114 B, for other
                    than three channels their mean
     normalise      scale v + shift
@@ -37,8 +37,9 @@ HOW = (
 class Draw(NamedTuple):
     """What was drawn for each sample; None: not applied.
 
-    offset: int64 [B, 2], (dy, dx) of the crop in the padded image.  flip, mirror: bool [B], the left-right flip
-    of the augmented image alone, and that of the image itself (`gather_images`).  sigma, contrast: float32 [B].
+    offset: int64 [B, 2], (dy, dx) of the crop in the padded image.  flip, mirror: bool [B], the left-right
+    flip of the augmented image alone, and that of the image itself (`gather_images`).  sigma, contrast:
+    float32 [B].
     """
 
     offset: Tensor | None = None
@@ -49,7 +50,7 @@ class Draw(NamedTuple):
 
 
 class How(NamedTuple):
-    """The arguments of HOW.  With rng everything is drawn; without, it is given, and absent where not applied."""
+    """The arguments of HOW.  With rng all is drawn; without, given, and None where not applied."""
 
     rng: Tensor | None
     sample_id: Tensor | None
@@ -136,7 +137,7 @@ def _columns(n: int, flip: Tensor | None, device: torch.device) -> Tensor:
 
 
 def _sources(d: Draw, how: How, shape: tuple[int, ...], device: torch.device) -> tuple[Any, Tensor]:
-    """Where each pixel of the crop comes from, as indices for x [B, C, H, W], and whether that is inside of it."""
+    """Where each pixel of the crop comes from, as indices for x, and whether that is inside."""
     B, C, H, W = shape
     rows, columns = _columns(H, None, device), _columns(W, d.flip, device)
     if d.offset is not None:
@@ -153,8 +154,7 @@ def _sources(d: Draw, how: How, shape: tuple[int, ...], device: torch.device) ->
 
 def _taps(sigma: Tensor, kernel_size: int, acc: torch.dtype) -> Tensor:  # [B] -> [B, K]
     t = torch.arange(kernel_size, device=sigma.device, dtype=acc) - kernel_size // 2
-    taps = (-0.5 * (t / sigma.to(acc)[:, None]).square()).exp()
-    taps = torch.where(t == 0, 1, taps)  # sigma 0 leaves the image as it is
+    taps = (-0.5 * (t / sigma.to(acc).clamp(min=1e-18)[:, None]).square()).exp()  # sigma 0: no blur
     return taps / taps.sum(1, keepdim=True)
 
 
@@ -167,7 +167,8 @@ def _window(n: int, kernel_size: int, device: torch.device) -> list[Tensor]:
 def _blur(u: Tensor, taps: Tensor) -> Tensor:
     for dim in (2, 3):
         window = _window(u.shape[dim], taps.shape[1], u.device)
-        u = sum(taps[:, t, None, None, None] * u.index_select(dim, i) for t, i in enumerate(window))
+        terms = [taps[:, t, None, None, None] * u.index_select(dim, i) for t, i in enumerate(window)]
+        u = torch.stack(terms).sum(0)
     return u
 
 
@@ -304,7 +305,7 @@ def _given(op: str, name: str, value: Any, shape: tuple, dtype: torch.dtype, dev
 
 
 def within(op: str, name: str, value: Tensor, low: float, high: float) -> None:
-    """Where looking costs no wait for a GPU; there, and in compiled code, the kernels keep to what is allowed."""
+    """Checked where looking costs no wait for a GPU; there, and in compiled code, the kernels clamp."""
     if value.device.type == "cpu" and value.numel() and not torch.compiler.is_compiling():
         least, most = (v.item() for v in value.aminmax())
         if not low <= least <= most <= high:  # NaN too
@@ -314,7 +315,7 @@ def within(op: str, name: str, value: Tensor, low: float, high: float) -> None:
 def how(
     op: str,
     batch: int,
-    size: tuple[int, int] | None,
+    size: tuple[int, ...] | None,
     dtype: Any,
     device: torch.device,
     *,
@@ -354,7 +355,7 @@ def how(
     if dtype not in _checks.FLOATS:
         _checks.fail(op, "dtype", "be float64, float32, float16 or bfloat16", dtype)
     _checks.stream(op, stream)
-    given: tuple[Tensor | None, ...] = (None,) * 5
+    given: Draw = Draw()
     if draw is not None:
         if rng is not None or sample_id is not None:
             raise ValueError(f"{op}: give draw, or rng and sample_id, not both")
@@ -371,8 +372,8 @@ def how(
             _checks.sample_id(op, sample_id, batch, device)
     packed = options(layout, zero, contrast is not None, dtype)
     return How(
-        rng, sample_id, *given, stream, packed, pad, kernel_size, *below, *sigmas, *contrasts,
-        float(scale), float(shift),
+        rng, sample_id, given.offset, given.flip, given.mirror, given.sigma, given.contrast, stream, packed,
+        pad, kernel_size, *below, *sigmas, *contrasts, float(scale), float(shift),
     )  # fmt: skip
 
 
@@ -400,7 +401,7 @@ def _check_draw(op, draw, batch, device, pad, kernel_size, contrasted):
         None if value is None else _given(op, f"draw.{name}", value, (batch,), torch.bool, device)
         for name, value in (("flip", flip), ("mirror", mirror))
     )
-    return offset, flip, mirror, sigma, contrast
+    return Draw(offset, flip, sigma, contrast, mirror)
 
 
 def image_batch(op: str, name: str, value: Any, of: str) -> None:

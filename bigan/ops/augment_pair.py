@@ -1,7 +1,7 @@
-"""An augmented copy of each image, or the pair (image, augmented copy), in one pass; the padded image never exists.
+"""An augmented copy of each image, or the pair of both, in one pass; the padded image never exists.
 
-PAGAN's augmentation (Alanov et al. 2018, arXiv:1810.04920): reflection padding and a random crop back, the pair
-laid out along the width.  The formula, its order and its draw are in bigan/ops/_augment.py.
+PAGAN's augmentation (Alanov et al. 2018, arXiv:1810.04920): reflection padding and a random crop back, the
+pair laid out along the width.  The formula, its order and its draw are in bigan/ops/_augment.py.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ LAYOUTS = _augment.LAYOUTS[:4]
 
 @define(f"augment_pair(Tensor x, {HOW}) -> (Tensor out, Tensor original)")
 def _reference(x, *how):
-    """[B, C, H, W] -> out, as the layout says, and original [B, C, H, W] with layout "apart" alone, else [0]."""
+    """[B, C, H, W] -> out, as the layout says, and original [B, C, H, W] with "apart" alone, else [0]."""
     return _augment.apply(x, How(*how))
 
 
@@ -77,28 +77,30 @@ def augment_pair(
 ) -> Any:
     """Augmented images y, or the pair (x, y), from one read of x.
 
-    x: [B, C, H, W] uint8, float64, float32, float16 or bfloat16, of any strides; channels_last gives channels_last.
-    pad, mode: pad by so many pixels on every side, "reflect" or "zero", and crop back to H x W at an offset uniform
-    over {0 .. 2 pad}^2; pad < H, W.
+    x: [B, C, H, W] uint8, float64, float32, float16 or bfloat16, of any strides; channels_last gives
+    channels_last.
+    pad, mode: pad by so many pixels on every side, "reflect" or "zero", and crop back to H x W at an offset
+    uniform over {0 .. 2 pad}^2; pad < H, W.
     flip: probability of a left-right flip.
     kernel_size, sigma: Gaussian blur with so many taps (odd, at most 31; 1: none), sigma fixed or uniform in
     (low, high), in pixels; edges are reflected, as torchvision's gaussian_blur does.
     contrast: factor f, fixed or uniform in (low, high): f v + (1 - f) mean of v's grey image; torchvision's
     adjust_contrast without its rounding and clamping, which are not linear.
-    layout: "augmented" gives y alone; "width" [B, C, H, 2W] and "channels" [B, 2C, H, W] the pair in one tensor;
-    "apart" (x, y).  For a pair of two given tensors torch.cat is all that is needed.
-    scale, shift: x * scale + shift, for x and y alike: 2 / 255 and -1 take uint8 to [-1, 1].  Padding with zeros
-    comes before it.
+    layout: "augmented" gives y alone; "width" [B, C, H, 2W] and "channels" [B, 2C, H, W] the pair in one
+    tensor; "apart" (x, y).  For a pair of two given tensors torch.cat is all that is needed.
+    scale, shift: x * scale + shift, for x and y alike: 2 / 255 and -1 take uint8 to [-1, 1].  Padding with
+    zeros comes before it.
     dtype: of the result, by default x's, float32 for uint8.
-    rng, stream, sample_id: the draw is a function of (seed, step), stream and sample id, as in `philox_normal`: the
-    same arguments on another tensor replay it.  Without rng the seed comes from torch's default generator, so
-    `torch.manual_seed` governs.  Offsets and flips are the same integers on every backend, each value off by less
-    than (2 pad + 1) / 2**32 from uniform; sigma and contrast agree to float32 rounding.
-    draw: the parameters themselves instead, as `augment_draw` returns them.  Values out of range are an error on
-    the CPU; on a GPU, where looking would wait for it, and in compiled code, offsets are clamped.
+    rng, stream, sample_id: the draw is a function of (seed, step), stream and sample id, as in
+    `philox_normal`: the same arguments on another tensor replay it.  Without rng the seed comes from torch's
+    default generator, so `torch.manual_seed` governs.  Offsets and flips are the same integers on every
+    backend; the probability of an offset is off by less than 2**-32.  sigma and contrast agree to float32
+    rounding.
+    draw: the parameters themselves instead, as `augment_draw` returns them.  Values out of range are an error
+    on the CPU; on a GPU, where looking would wait for it, and in compiled code, offsets are clamped.
 
-    Raises ValueError naming the argument.  Differentiable any number of times by x, exactly (the map is linear);
-    the backward gathers, without atomics.  One launch each way on a GPU.
+    Raises ValueError naming the argument.  Differentiable any number of times by x, exactly (the map is
+    linear); the backward gathers, without atomics.  One launch each way on a GPU.
     """
     op = "augment_pair"
     _augment.image_batch(op, "x", x, "B")
@@ -126,7 +128,7 @@ def augment_draw(
     stream: int = 0,
     sample_id: Tensor | None = None,
 ) -> Draw:
-    """What `augment_pair` and `gather_images` draw with these arguments: offset [B, 2], flip, sigma, contrast, mirror."""
+    """What `augment_pair` and `gather_images` draw with these arguments, for `batch` samples."""
     op = "augment_draw"
     _checks.tensor(op, "rng", rng)
     _checks.rng(op, rng, rng.device)

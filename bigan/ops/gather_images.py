@@ -1,6 +1,7 @@
-"""A mini-batch from a uint8 data set on the device: index, flip, scale, cast, and the augmented twin, in one kernel.
+"""A mini-batch from a uint8 data set on the device: index, flip, scale, cast, augmented twin, in one kernel.
 
-The formula, its order and its draw are in bigan/ops/_augment.py; `mirror` flips the image itself, and so its twin.
+The formula, its order and its draw are in bigan/ops/_augment.py; `mirror` flips the image itself, and so its
+twin.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ from bigan.ops._registry import define, fake
 
 @define(f"gather_images(Tensor data, Tensor index, {HOW}) -> (Tensor out, Tensor original)")
 def _reference(data, index, *how):
-    """[N, C, H, W], [B] -> out, as the layout says, and original [B, C, H, W] with "apart" and "image" alone."""
+    """[N, C, H, W], [B] -> out, as the layout says, and original [B, C, H, W] with "apart" and "image"."""
     how = How(*how)
     if data.shape[0] == 0:
         return _augment.empty(data, how, index.shape[0])  # of no images only nothing can be taken
@@ -53,15 +54,16 @@ def gather_images(
     """The images data[index], scaled and cast, with their augmented twins if wanted, in one kernel.
 
     data: [N, C, H, W] uint8, of any strides; channels_last gives channels_last.
-    index: [B] int64.  One out of range is an error on the CPU; on a GPU, where looking would wait for it, and in
-    compiled code, it is clamped to the first or the last image: nothing is read outside.
+    index: [B] int64.  One out of range is an error on the CPU; on a GPU, where looking would wait for it, and
+    in compiled code, it is clamped to the first or the last image: nothing is read outside.
     mirror: probability of a left-right flip of the image, and so of both halves of a pair.
-    layout: "image" gives the images; "augmented", "width", "channels" and "apart" are `augment_pair`'s, as are pad,
-    mode, flip (of the twin alone), kernel_size, sigma, contrast, scale, shift, rng, stream, sample_id and draw.
+    layout: "image" gives the images; "augmented", "width", "channels" and "apart" are `augment_pair`'s, as
+    are pad, mode, flip (of the twin alone), kernel_size, sigma, contrast, scale, shift, rng, stream,
+    sample_id and draw.
     dtype: of the result.
 
-    sample_id, by default 0 .. B-1, numbers the draws: give `index` to have each image drawn by its own number,
-    whatever batch it is in.  Raises ValueError naming the argument.  Not differentiable.
+    sample_id, by default 0 .. B-1, numbers the draws: give `index` to have each image drawn by its own
+    number, whatever batch it is in.  Raises ValueError naming the argument.  Not differentiable.
     """
     op = "gather_images"
     _checks.tensor(op, "data", data)
@@ -74,8 +76,8 @@ def gather_images(
     number = _checks.choice(op, "layout", layout, LAYOUTS)
     how = _augment.how(
         op, index.shape[0], data.shape[2:], dtype, data.device, pad=pad, mode=mode, flip=flip, mirror=mirror,
-        kernel_size=kernel_size, sigma=sigma, contrast=contrast, layout=number, scale=scale, shift=shift, rng=rng,
-        stream=stream, sample_id=sample_id, draw=draw,
+        kernel_size=kernel_size, sigma=sigma, contrast=contrast, layout=number, scale=scale, shift=shift,
+        rng=rng, stream=stream, sample_id=sample_id, draw=draw,
     )  # fmt: skip
     out, original = torch.ops.bigan.gather_images(data, index.contiguous(), *how)
     return {"image": original, "apart": (original, out)}.get(layout, out)

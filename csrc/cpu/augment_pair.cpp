@@ -15,14 +15,35 @@ Stretches whole_line(const SampleDraw& d, int32_t n) {
 template <typename T>
 void write_original(const AugmentArgs& a, const Stretches& whole, int64_t b, int64_t image, int32_t q, int32_t i, T* in,
                     T* out) {
-  const T* line = read_line(a, a.x, line_offset(a.x, image, q, i), in);
-  const int64_t offset = line_offset(a.original, b, q, i);
+  const int64_t from = line_offset(a.x, image, q, i), offset = line_offset(a.original, b, q, i);
   T* to = line_destination(a, a.original, offset, out);
-  copy_line(a, whole, line, to, static_cast<T>(a.scale), static_cast<T>(a.shift));
+  const T scale = static_cast<T>(a.scale), shift = static_cast<T>(a.shift);
+  if (!whole.part[0].backwards)
+    load_line(a, a.x, from, to, scale, shift);
+  else
+    copy_line(a, whole, read_line(a, a.x, from, in), to, scale, shift);
   write_line(a, a.original, offset, to, out);
 }
 
 // ---- pad, crop, flip: line by line ----
+
+// Counts the lines of all images: row i of plane q of sample b.
+struct LineNumber {
+  int64_t line, b;
+  int32_t q, i;
+
+  LineNumber(const AugmentArgs& a, int64_t first)
+      : line(first),
+        b(first / a.height / a.planes),
+        q(static_cast<int32_t>(first / a.height % a.planes)),
+        i(static_cast<int32_t>(first % a.height)) {}
+  void next(const AugmentArgs& a) {
+    ++line;
+    if (++i < a.height) return;
+    i = 0;
+    if (++q == a.planes) q = 0, ++b;
+  }
+};
 
 template <typename T>
 void copy_lines(const AugmentArgs& a, int64_t begin, int64_t end) {
@@ -33,9 +54,8 @@ void copy_lines(const AugmentArgs& a, int64_t begin, int64_t end) {
   SampleDraw d{};
   Stretches crop{}, whole{};
   int64_t drawn = -1, image = 0;
-  for (int64_t at = begin; at < end; ++at) {
-    const auto i = static_cast<int32_t>(at % a.height), q = static_cast<int32_t>(at / a.height % a.planes);
-    const int64_t b = at / (int64_t{a.height} * a.planes);
+  for (LineNumber at(a, begin); at.line < end; at.next(a)) {
+    const auto [line, b, q, i] = at;
     if (b != drawn) {
       drawn = b;
       d = sample_draw(a, b);
@@ -68,9 +88,8 @@ void add_lines(const AugmentArgs& a, int64_t begin, int64_t end) {
   SampleDraw d{};
   Stretches crop{};
   int64_t drawn = -1;
-  for (int64_t at = begin; at < end; ++at) {
-    const auto row = static_cast<int32_t>(at % a.height), q = static_cast<int32_t>(at / a.height % a.planes);
-    const int64_t b = at / (int64_t{a.height} * a.planes);
+  for (LineNumber at(a, begin); at.line < end; at.next(a)) {
+    const auto [line, b, q, row] = at;
     if (b != drawn) {
       drawn = b;
       d = sample_draw(a, b);
@@ -251,9 +270,26 @@ void run(const AugmentArgs& a, Loop* lines, Loop* samples) {
                  [&](int64_t begin, int64_t end) { lines(a, begin, end); });
 }
 
+// Rows that are only scaled, and stand together, as one: short ones cost more than their work.
+AugmentArgs with_rows_joined(AugmentArgs a) {
+  const int64_t size = int64_t{a.width} * a.inner;
+  if (a.out.data || a.mirror || a.mirror_below || !line_is_plain(a, a.x) || !line_is_plain(a, a.original)) return a;
+  if (a.x.row != size || a.original.row != size) return a;
+  int32_t joined = a.height;
+  while (a.height % joined || joined * size > 4096) {
+    if (joined == 1) return a;
+    --joined;
+  }
+  a.width *= joined;
+  a.height /= joined;
+  a.x.row = a.original.row = size * joined;
+  return a;
+}
+
 }  // namespace
 
-void augment_forward_cpu(const AugmentArgs& a) {
+void augment_forward_cpu(const AugmentArgs& args) {
+  const AugmentArgs a = with_rows_joined(args);
   a.wide ? run(a, copy_lines<double>, filter_samples<double>) : run(a, copy_lines<float>, filter_samples<float>);
 }
 

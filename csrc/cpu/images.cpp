@@ -10,16 +10,17 @@ BIGAN_INLINE void from_float(double v, float* out) { *out = static_cast<float>(v
 BIGAN_INLINE void from_float(float v, double* out) { *out = v; }
 
 template <typename Store, typename T>
-BIGAN_INLINE void convert_in(const AugmentArgs& a, const Images& m, int64_t offset, T* buffer) {
+BIGAN_INLINE void convert_in(const AugmentArgs& a, const Images& m, int64_t offset, T* buffer, T scale, T shift) {
   const Store* p = static_cast<const Store*>(m.data) + offset;
   if (line_is_plain(a, m)) {
     const int n = a.width * a.inner;
 #pragma omp simd
-    for (int e = 0; e < n; ++e) buffer[e] = static_cast<T>(to_float(p[e]));
+    for (int e = 0; e < n; ++e) buffer[e] = static_cast<T>(to_float(p[e])) * scale + shift;
     return;
   }
   for (int32_t j = 0; j < a.width; ++j)
-    for (int32_t k = 0; k < a.inner; ++k) buffer[j * a.inner + k] = static_cast<T>(to_float(p[j * m.column + k * m.channel]));
+    for (int32_t k = 0; k < a.inner; ++k)
+      buffer[j * a.inner + k] = static_cast<T>(to_float(p[j * m.column + k * m.channel])) * scale + shift;
 }
 
 template <typename Store, typename T>
@@ -100,13 +101,13 @@ BIGAN_INLINE void add_stretch(const Stretch& s, int32_t inner, bool zero, const 
 }  // namespace
 
 #define BIGAN_LINE_LOOPS(T)                                                                                          \
-  BIGAN_CLONES void load_line(const AugmentArgs& a, const Images& m, int64_t offset, T* buffer) {                    \
+  BIGAN_CLONES void load_line(const AugmentArgs& a, const Images& m, int64_t offset, T* buffer, T scale, T shift) {  \
     switch (m.dtype) {                                                                                               \
-      case Dtype::kFloat: return convert_in<float>(a, m, offset, buffer);                                            \
-      case Dtype::kDouble: return convert_in<double>(a, m, offset, buffer);                                          \
-      case Dtype::kHalf: return convert_in<Half>(a, m, offset, buffer);                                              \
-      case Dtype::kBFloat16: return convert_in<BFloat16>(a, m, offset, buffer);                                      \
-      default: return convert_in<uint8_t>(a, m, offset, buffer);                                                     \
+      case Dtype::kFloat: return convert_in<float>(a, m, offset, buffer, scale, shift);                              \
+      case Dtype::kDouble: return convert_in<double>(a, m, offset, buffer, scale, shift);                            \
+      case Dtype::kHalf: return convert_in<Half>(a, m, offset, buffer, scale, shift);                                \
+      case Dtype::kBFloat16: return convert_in<BFloat16>(a, m, offset, buffer, scale, shift);                        \
+      default: return convert_in<uint8_t>(a, m, offset, buffer, scale, shift);                                       \
     }                                                                                                                \
   }                                                                                                                  \
   BIGAN_CLONES void store_line(const AugmentArgs& a, const Images& m, int64_t offset, const T* buffer) {             \

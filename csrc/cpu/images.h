@@ -54,8 +54,8 @@ inline int32_t source_row(const AugmentArgs& a, const SampleDraw& d, int32_t i, 
 
 // ---- loops over a line, in images.cpp: cloned for each instruction set, which templates cannot be ----
 #define BIGAN_LINE_LOOPS(T)                                                                                              \
-  /* a line as compute type, and back */                                                                                 \
-  void load_line(const AugmentArgs& a, const Images& m, int64_t offset, T* buffer);                                      \
+  /* scale * (a line as compute type) + shift, and a line back */                                                        \
+  void load_line(const AugmentArgs& a, const Images& m, int64_t offset, T* buffer, T scale, T shift);                    \
   void store_line(const AugmentArgs& a, const Images& m, int64_t offset, const T* buffer);                               \
   /* out = scale * (the crop of the line) + shift, and the adjoint: line += what was taken from it */                    \
   void copy_line(const AugmentArgs& a, const Stretches& all, const T* line, T* out, T scale, T shift);                   \
@@ -71,7 +71,7 @@ BIGAN_LINE_LOOPS(double)
 template <typename T>
 const T* read_line(const AugmentArgs& a, const Images& m, int64_t offset, T* buffer) {
   if (m.dtype == kDtypeOf<T> && line_is_plain(a, m)) return static_cast<const T*>(m.data) + offset;
-  load_line(a, m, offset, buffer);
+  load_line(a, m, offset, buffer, T(1), T(0));
   return buffer;
 }
 

@@ -145,8 +145,8 @@ BIGAN_HD Places places_of(int32_t s, int32_t shift, int32_t n, bool flip) {
 
 template <typename T>
 BIGAN_HD T tap(float sigma, int32_t t) {  // not yet normalised; sigma 0 leaves the image as it is
-  const T ratio = static_cast<T>(t) / static_cast<T>(sigma);
-  return t == 0 ? T(1) : static_cast<T>(::exp(T(-0.5) * ratio * ratio));
+  const T ratio = static_cast<T>(t) / static_cast<T>(sigma < 1e-18f ? 1e-18f : sigma);
+  return static_cast<T>(::exp(T(-0.5) * ratio * ratio));
 }
 
 // The weight with which pixel u enters blurred pixel i of n, |i - u| <= radius; taps[radius] is the middle one.

@@ -170,6 +170,27 @@ KERNELS += [
     Mutant("minibatch_discrimination: opposite gradient", DH,
            "(a < b ? T(1) : T(0)) - (a > b", "(a > b ? T(1) : T(0)) - (a < b", OPERATORS, ONE),
 ]
+AU, AH = "cuda/images.cuh", "include/augment.h"
+ONLY = {"tests": OPERATORS, "select": "(augment_pair or gather_images or clamped) and not second"}
+IMAGES = [
+    Mutant("augment_pair: the next element is read", AU,
+           "s.row, s.column)) * scale + shift;", "s.row, s.column) + 1) * scale + shift;", **ONLY),
+    Mutant("augment_pair: two threads write one place", AU,
+           "down.own, right.padding), padding);", "down.own, right.own), padding);", **ONLY),
+    Mutant("augment_pair: elements past the image", AU,
+           "a.contrasted || a.elements - begin < kImageTile ? a.elements : begin + kImageTile",
+           "a.contrasted ? a.elements : begin + kImageTile", **ONLY),
+    Mutant("augment_pair: taps are read before they are there", AU,
+           "t - radius) / total;\n  }\n  __syncthreads();", "t - radius) / total;\n  }", **ONLY),
+    Mutant("augment_pair: a mean without its edges", AU,
+           "tap_sum(taps, radius, row, a.height)", "tap_sum(taps, radius, row, a.height + 9)", **ONLY),
+    Mutant("augment_pair: gradient of the reflected row forgotten", AU,
+           "row = v ? down.padding : down.own", "row = v ? -1 : down.own", **ONLY),
+    Mutant("augment_pair: reflected about the edge", AH,
+           "return i < n ? i : 2 * (n - 1) - i;", "return i < n ? i : 2 * n - 1 - i;", **ONLY),
+    Mutant("augment_pair: offset not clamped", AH, "offset > 2 * pad ? 2 * pad : offset)", "offset)", **ONLY),
+    Mutant("gather_images: index not clamped", AH, "i >= a.images ? a.images - 1 : i;", "i;", **ONLY),
+]
 # fmt: on
 
-ALL = HELPERS + KERNELS
+ALL = HELPERS + KERNELS + IMAGES

@@ -166,3 +166,17 @@ def test_spectral_sigma_in_many_blocks(schedule):
     for got, want in zip(*found, strict=True):
         relative_check(got, want, 1e-5)
         assert got.stride() == want.stride()
+
+
+@host
+def test_images_out_of_range_are_clamped():
+    """Looking at them first would wait for the GPU."""
+    how = (*[None] * 3, 0, 1 << 5, 3, 1, 0, 0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0)  # from mirror on
+    emu.operators()
+    with emu.guarded(), ops.use_backend("emulated"):
+        data, far = torch.randint(0, 256, (3, 1, 4, 4), dtype=torch.uint8), torch.tensor([-(10**12), 10**12])
+        offset = torch.stack([far, far])
+        got, _ = torch.ops.bigan.gather_images(data, far, None, None, offset, None, *how)
+    draw = ops.Draw(torch.tensor([[0, 6], [0, 6]]))
+    want = ops.gather_images(data, torch.tensor([0, 2]), pad=3, layout="augmented", draw=draw)
+    assert torch.equal(got, want)
