@@ -183,7 +183,7 @@ PRESETS = {
             dec=((4, 1, 128), (4, 1, 64), (3, 2, 64), (4, 2, 32), (1, 1, 16)),
             critic_x=((4, 2, 16), (3, 2, 32), (4, 1, 64), (4, 1, 128)),
             critic_z=(128, 128), critic_xz=(256, 256),
-            z_dim=16, slope=0.2, dropout=(0.2, 0.3), init_std=0.05, lr=3e-4,
+            z_dim=8, slope=0.2, dropout=(0.1, 0.2), init_std=0.05, lr=4e-4,
         ),
         batch=16, kimg=40, size=32, note="not yet run",
     ),
