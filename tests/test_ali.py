@@ -3,6 +3,8 @@
 import copy
 import dataclasses
 import math
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
@@ -354,3 +356,17 @@ def test_presets_are_the_published_settings():
 def test_what_it_cannot_take_is_refused_before_training(changes, shape, message):
     with pytest.raises(ValueError, match=message):
         ali.build(config(**changes), shape)
+
+
+def test_the_mixture_script_counts_modes():
+    path = Path(__file__).parent.parent / "scripts" / "ali_mixture.py"
+    if not path.exists():
+        pytest.skip("no scripts/ beside the tests")
+    script = runpy.run_path(str(path))
+    data = script["points"](0)
+    modes, near = script["covered"](data)
+    assert data.shape == (100_000, 2, 1, 1) and modes == 25
+    assert near == pytest.approx(1 - math.exp(-9 / 2), abs=2e-3)  # of a Gaussian in the plane
+    assert script["covered"](torch.tensor([[-4.0, 2.1], [-3.9, 2.0], [3.5, 0.0]])[:, :, None, None])[0] == 2
+    modes, near, error = script["train"](0, 0.3, 1e-4, "cpu")
+    assert 1 <= modes <= 25 and 0 <= near <= 1 and 0 < error < 10

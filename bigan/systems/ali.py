@@ -180,12 +180,12 @@ PRESETS = {
     "cpu": Preset(
         Config(
             enc=((4, 2, 16), (3, 2, 32), (4, 1, 64), (4, 1, 128), (1, 1, 128)),
-            dec=((4, 1, 128), (4, 1, 64), (3, 2, 32), (4, 2, 32), (1, 1, 16)),
-            critic_x=((4, 2, 32), (3, 2, 64), (4, 1, 128), (4, 1, 256)),
+            dec=((4, 1, 128), (4, 1, 64), (3, 2, 64), (4, 2, 32), (1, 1, 16)),
+            critic_x=((4, 2, 16), (3, 2, 32), (4, 1, 64), (4, 1, 128)),
             critic_z=(128, 128), critic_xz=(256, 256),
-            z_dim=16, init_std=0.05, lr=3e-4,
+            z_dim=16, slope=0.2, dropout=(0.2, 0.3), init_std=0.05, lr=3e-4,
         ),
-        batch=32, kimg=60, size=32, note="not yet run",
+        batch=16, kimg=40, size=32, note="not yet run",
     ),
     "cifar10": Preset(CIFAR10, batch=100, kimg=291_375, size=32, note="not yet run"),
     "svhn": Preset(SVHN, batch=100, kimg=53_113.1, size=32, note="not yet run"),
