@@ -134,18 +134,17 @@ def features_decoder(
 ) -> nn.Sequential:
     """`features` backwards, where S is a multiple of 2^(number of channels).  [B, F] -> [B, C, S, S]"""
     (colours, side, _), width = image, channels[-1]
-    double: dict[str, Any] = {
-        "kernel_size": kernel,
-        "stride": 2,
-        "padding": (kernel - 1) // 2,
-        "output_padding": kernel % 2,
-    }
+    double: dict[str, Any] = {"stride": 2, "padding": (kernel - 1) // 2, "output_padding": kernel % 2}
     layers: list[nn.Module] = [nn.Unflatten(1, (width, side >> len(channels), side >> len(channels)))]
     for narrower in (*reversed(channels[:-1]), *([stem] if stem else [])):
-        up = nn.ConvTranspose2d(width, narrower, bias=norm == "none", **double)
+        up = nn.ConvTranspose2d(width, narrower, kernel, bias=norm == "none", **double)
         layers += [up, *_after(narrower, norm, act)]
         width = narrower
-    last = nn.Conv2d(width, colours, 5, padding=2) if stem else nn.ConvTranspose2d(width, colours, **double)
+    last = (
+        nn.Conv2d(width, colours, 5, padding=2)
+        if stem
+        else nn.ConvTranspose2d(width, colours, kernel, **double)
+    )
     return _started(nn.Sequential(*layers, last, ACTIVATIONS[out]()), std)
 
 

@@ -124,7 +124,8 @@ build = ALICE
 
 PRESETS = {
     "cpu": Preset(
-        Config((16, 32, 64), (128,), z_dim=16, w_x=10.0, lr=1e-3), batch=32, kimg=30, size=32, note="not yet run"
+        Config((16, 32, 64), (128,), z_dim=16, w_x=10.0, lr=1e-3),
+        batch=32, kimg=30, size=32, note="digits: val_mse 0.0079 after 10 kimg, 0.0063 at the end"
     ),
     "cpu-implicit": Preset(
         Config((16, 32, 64), (128,), z_dim=16, cycle="implicit", lr=1e-3),

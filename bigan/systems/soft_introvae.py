@@ -130,7 +130,8 @@ build = SoftIntroVAE
 # 250 epochs of 45,000 to 60,000 images are 11,250 to 15,000 kimg.
 PRESETS = {
     "cpu": Preset(
-        Config((8, 16, 32), z_dim=32, lr=1e-3), batch=32, kimg=20, size=32, note="not yet run"
+        Config((8, 16, 32), z_dim=32, lr=1e-3),
+        batch=32, kimg=20, size=32, note="digits: val_mse 0.0179 after 5 kimg, 0.0099 at the end",
     ),
     "cifar10": Preset(Config(), batch=32, kimg=12500, size=32, note="not yet run"),
     "svhn": Preset(Config(), batch=32, kimg=18314, size=32, note="not yet run"),

