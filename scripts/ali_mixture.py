@@ -5,6 +5,10 @@
 The data are 100,000 points of the grid {-4, -2, 0, 2, 4}^2, standard deviation 0.05. A seed's 10,000 samples
 are each assigned to the most likely Gaussian, which is the nearest; one that gets none is dropped. The paper
 trains for 20,000 kimg (200 epochs) and covers 13.4 +- 5.8 of 25 over 10 runs, a GAN 10.4 +- 9.2.
+
+Samples that lie all over the plane cover every mode: the count means something only where most samples are
+near a mode, so that share is printed beside it. A run of 150 kimg (--lr 1e-3, five seeds) is far too short:
+24.4 +- 0.5 modes, but 1 to 3 % of the samples within 3 deviations of one, as if they were uniform.
 """
 
 import argparse
