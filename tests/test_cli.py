@@ -175,7 +175,7 @@ BAD = [
     ("trian introvae", "'train'"),
     ("--preset cpu", "a command comes first"),
     ("train introvea", "'introvae'"),
-    ("train gan", "introvae"),
+    ("train stargan", "introvae"),
     ("train --kimg 1 introvae", "bigan train introvae --kimg 1"),
     ("train introvae --preset cfiar10", "'cifar10'"),
     ("train introvae --preset nonsense", "cpu, digits"),

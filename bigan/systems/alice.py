@@ -125,11 +125,11 @@ build = ALICE
 PRESETS = {
     "cpu": Preset(
         Config((16, 32, 64), (128,), z_dim=16, w_x=10.0, lr=1e-3),
-        batch=32, kimg=30, size=32, note="digits: val_mse 0.0079 after 10 kimg, 0.0063 at the end"
+        batch=32, kimg=30, size=32, note="digits: val_mse 0.0079 after 10 kimg, 0.0063 at the end",
     ),
     "cpu-implicit": Preset(
         Config((16, 32, 64), (128,), z_dim=16, cycle="implicit", lr=1e-3),
-        batch=32, kimg=30, size=32, note="not yet run",
+        batch=32, kimg=30, size=32, note="digits: val_mse 0.0139 after 10 kimg, 0.0099 at the end",
     ),
     "mnist": Preset(Config((64, 128)), batch=64, kimg=6000, size=28, note="not yet run"),
     "cifar10": Preset(Config(w_x=1e-6, w_z=1e-6), batch=64, kimg=5000, size=32, note="not yet run"),
