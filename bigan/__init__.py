@@ -4,7 +4,7 @@ import importlib
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("data", "engine", "errors", "nets", "ops", "systems")
+_SUBMODULES = ("augment", "data", "engine", "errors", "losses", "nets", "ops", "spectral_norm", "systems")
 
 
 def __getattr__(name: str):
