@@ -142,6 +142,7 @@ def _types(dtype):
 def reparam_kl(mu, scale, eps, rng, sample_id, stream, options, margin):
     logstd, mean_dims, reduction, hinge = unpacked(options)
     mu, scale, eps = _plain(mu), _plain(scale), _plain(eps)
+    rng, sample_id = _philox.plain_rng(rng, sample_id)
     B, Z = mu.shape
     dtype, ACC = _types(mu.dtype)
     sample = eps is not None or rng is not None
@@ -165,6 +166,7 @@ def reparam_kl_backward(
 ):
     logstd, mean_dims, reduction, hinge = unpacked(options)
     mu, scale, eps, grad_z = _plain(mu), _plain(scale), _plain(eps), _plain(grad_z)
+    rng, sample_id = _philox.plain_rng(rng, sample_id)
     B, Z = mu.shape
     grad_mu = torch.empty((B, Z), dtype=mu.dtype, device=mu.device)
     grad_scale = torch.empty_like(grad_mu)

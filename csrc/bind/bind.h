@@ -101,13 +101,14 @@ inline Rows rows(const Tensor& t, Tensor& keep) {
   return {keep.data_ptr(), keep.size(0) <= 1 ? keep.size(1) : keep.stride(0)};
 }
 
-// The data of a small contiguous int64 tensor with `count` elements on t's device, or null.
-inline const int64_t* int64_data(const char* op, const char* name, const MaybeTensor& v, int64_t count, const Tensor& t) {
+// The data of a small int64 tensor with `count` elements on t's device, contiguous in `keep`, or null.
+inline const int64_t* int64_data(const char* op, const char* name, const MaybeTensor& v, int64_t count, const Tensor& t,
+                                 MaybeTensor& keep) {
   if (!v) return nullptr;
-  STD_TORCH_CHECK(v->dim() == 1 && v->size(0) == count && v->is_contiguous() && same_device(*v, t) &&
+  STD_TORCH_CHECK(v->dim() == 1 && v->size(0) == count && same_device(*v, t) &&
                       v->scalar_type() == torch::headeronly::ScalarType::Long,
-                  op, ": ", name, " must be contiguous int64 [", count, "] on the device of the data, got ", shape(*v));
-  return static_cast<const int64_t*>(v->data_ptr());
+                  op, ": ", name, " must be int64 [", count, "] on the device of the data, got ", shape(*v));
+  return static_cast<const int64_t*>(keep.emplace(v->is_contiguous() ? *v : torch::stable::contiguous(*v)).data_ptr());
 }
 
 // An uninitialised contiguous tensor on t's device.  The C function costs a third of a call through the dispatcher.
