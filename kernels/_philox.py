@@ -4,6 +4,11 @@ import triton
 import triton.language as tl
 
 
+def plain_rng(rng, sample_id):
+    """Side by side in memory, as `normal` reads them."""
+    return None if rng is None else rng.contiguous(), None if sample_id is None else sample_id.contiguous()
+
+
 @triton.jit
 def _unit_open(word):
     """(0, 1]: 24 bits and never 0, so that its logarithm is finite."""

@@ -21,6 +21,7 @@ def _draw(
 def philox_normal(rng, sample_id, batch, dim, stream):
     out = torch.empty(batch, dim, dtype=torch.float32, device=rng.device)
     if out.numel():
+        rng, sample_id = _philox.plain_rng(rng, sample_id)
         block = min(1024, max(4, triton.next_power_of_2(dim)))
         _draw[(batch, triton.cdiv(dim, block))](rng, sample_id, out, stream, dim, BLOCK=block)
     return out

@@ -135,6 +135,7 @@ def _stride(t):
 def reparam_kl(mu, scale, eps, rng, sample_id, stream, options, margin):
     logstd, mean_dims, reduction, hinge = unpacked(options)
     mu, scale, eps = plain(mu), plain(scale), _maybe(eps)
+    rng, sample_id = _philox.plain_rng(rng, sample_id)
     B, Z = mu.shape
     dtype, ACC = wide(mu.dtype)
     sample = eps is not None or rng is not None
@@ -158,6 +159,7 @@ def reparam_kl_backward(
 ):
     logstd, mean_dims, reduction, hinge = unpacked(options)
     mu, scale, eps, grad_z = plain(mu), plain(scale), _maybe(eps), _maybe(grad_z)
+    rng, sample_id = _philox.plain_rng(rng, sample_id)
     B, Z = mu.shape
     grad_mu = torch.empty((B, Z), dtype=mu.dtype, device=mu.device)
     grad_scale = torch.empty_like(grad_mu)

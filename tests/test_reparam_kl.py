@@ -96,6 +96,21 @@ def test_drawn_noise_is_philox_normals():
     torch.testing.assert_close(z, mu + (0.5 * logvar).exp() * eps, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("backend", ["native", "triton", "reference"])
+def test_strided_seeds_and_ids_give_the_same_noise(backend):
+    if reason := ops.backends("philox_normal", "cpu")[backend]:
+        pytest.skip(reason)
+    seeds, ids = torch.tensor([[5, 1], [6, 2]]), torch.arange(12).view(6, 2)
+    mu = torch.zeros(6, 8)
+    with ops.use_backend(backend):
+        for f in (
+            lambda rng, ids: ops.philox_normal(rng, 6, 8, sample_id=ids),
+            lambda rng, ids: ops.reparam_kl(mu, mu, rng=rng, sample_id=ids)[0],
+        ):
+            want = f(torch.tensor([5, 6]), ids[:, 1].contiguous())
+            assert torch.equal(f(seeds[:, 0], ids[:, 1]), want)
+
+
 def test_torchs_seed_governs_without_rng():
     mu, logvar = torch.randn(5, 19), torch.randn(5, 19)
     torch.manual_seed(1)
@@ -154,6 +169,11 @@ BAD = [
     ({"dims": "max"}, ValueError, "dims must be one of 'sum', 'mean', got 'max'"),
     ({"reduction": "avg"}, ValueError, "reduction must be one of 'none', 'mean', 'sum', got 'avg'"),
     ({"margin": -1.0}, ValueError, "margin must be a finite number, 0 or more, got -1.0"),
+    ({"margin": "1"}, ValueError, "margin must be a finite number"),
+    ({"hinge": "row"}, ValueError, "hinge must be one of 'batch', 'sample', got 'row'"),
+    ({"logstd": 1}, ValueError, r"logstd must be True or False, got 1 \(int\)"),
+    ({"dims": ["sum"]}, ValueError, "dims must be one of 'sum', 'mean', got"),
+    ({"rng": SEED, "stream": 1.5}, ValueError, "stream must be an integer"),
     ({"margin": math.nan}, ValueError, "margin must be a finite number"),
     (
         {"margin": 1.0, "hinge": "row", "reduction": "mean"},

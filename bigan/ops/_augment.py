@@ -354,7 +354,7 @@ def how(
             _checks.fail(op, name, "be a number", value)
     if dtype not in _checks.FLOATS:
         _checks.fail(op, "dtype", "be float64, float32, float16 or bfloat16", dtype)
-    _checks.stream(op, stream)
+    _checks.count(op, "stream", stream)
     given: Draw = Draw()
     if draw is not None:
         if rng is not None or sample_id is not None:
@@ -370,6 +370,7 @@ def how(
         _checks.rng(op, rng, device)
         if sample_id is not None:
             _checks.sample_id(op, sample_id, batch, device)
+    rng, sample_id = (t if t is None else t.contiguous() for t in (rng, sample_id))
     packed = options(layout, zero, contrast is not None, dtype)
     return How(
         rng, sample_id, given.offset, given.flip, given.mirror, given.sigma, given.contrast, stream, packed,

@@ -45,11 +45,28 @@ def same(op: str, name: str, value: Any, of: str, other: Tensor) -> None:
         fail(op, name, f"match {of} ({form(other)})", value)
 
 
+def autocast(t: Tensor, other: Any) -> bool:
+    """Whether two tensors are of two types as autocast leaves them, which makes no mistake of it."""
+    return (
+        isinstance(other, Tensor)
+        and other.dtype != t.dtype
+        and t.device.type in ("cpu", "cuda")
+        and torch.is_autocast_enabled(t.device.type)
+        and other.dtype in FLOATS
+    )
+
+
 def same_kind(op: str, name: str, value: Any, of: str, other: Tensor) -> None:
     """Dtype and device of another argument; the shape is free."""
     tensor(op, name, value)
     if value.dtype != other.dtype or value.device != other.device:
         fail(op, name, f"have the dtype and device of {of} ({form(other)})", value)
+
+
+def count(op: str, name: str, value: Any) -> None:
+    """How many of something: not more than there are counters for."""
+    if not isinstance(value, (int, torch.SymInt)) or not 0 <= value < 2**32:
+        fail(op, name, "be an integer in [0, 2**32)", value)
 
 
 def fraction(op: str, name: str, value: Any) -> None:
@@ -59,7 +76,7 @@ def fraction(op: str, name: str, value: Any) -> None:
 
 def choice(op: str, name: str, value: Any, choices: tuple[str, ...]) -> int:
     """Position of `value` among `choices`."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         fail(op, name, f"be one of {', '.join(map(repr, choices))}", value)
     return choices.index(value)
 
@@ -68,11 +85,6 @@ def rng(op: str, value: Any, device: torch.device) -> None:
     tensor(op, "rng", value)
     if value.shape != (2,) or value.dtype != torch.int64 or value.device != device:
         fail(op, "rng", f"be (seed, step): [2] int64 {device}", value)
-
-
-def stream(op: str, value: Any) -> None:
-    if not isinstance(value, int) or not 0 <= value < 2**32:
-        fail(op, "stream", "be an integer in [0, 2**32)", value)
 
 
 def sample_id(op: str, value: Any, batch: int, device: torch.device) -> None:

@@ -108,7 +108,7 @@ def latent_match(a: Tensor, b: Tensor, match: str = "cos") -> Tensor:
     """
     op = "latent_match"
     _checks.batch(op, "a", a)
-    if isinstance(b, Tensor) and b.dtype != a.dtype and torch.is_autocast_enabled(a.device.type):
+    if _checks.autocast(a, b):
         wide = torch.promote_types(a.dtype, b.dtype)
         a, b = a.to(wide), b.to(wide)
     _checks.same(op, "b", b, "a", a)

@@ -173,14 +173,13 @@ def logistic_adversarial(
     op = "logistic_adversarial"
     _checks.floating(op, "real", real)
     _checks.floating(op, "fake", fake)
-    if real.dtype != fake.dtype and torch.is_autocast_enabled(real.device.type):
+    if _checks.autocast(real, fake):
         wide = torch.promote_types(real.dtype, fake.dtype)
         real, fake = real.to(wide), fake.to(wide)
     _checks.same_kind(op, "fake", fake, "real", real)
     number = _checks.choice(op, "form", form, FORMS)
     packed = options(number, _checks.choice(op, "generator", generator, GENERATORS))
-    if smoothing != 0:
-        _checks.fraction(op, "smoothing", smoothing)
-        if number != _LOGISTIC:
-            _checks.fail(op, "smoothing", f"be 0 with form={form!r}, which has no labels", smoothing)
+    _checks.fraction(op, "smoothing", smoothing)
+    if smoothing and number != _LOGISTIC:
+        _checks.fail(op, "smoothing", f"be 0 with form={form!r}, which has no labels", smoothing)
     return _forward(_matrix(real), _matrix(fake), packed, smoothing)

@@ -38,11 +38,9 @@ def philox_normal(
     op = "philox_normal"
     _checks.tensor(op, "rng", rng)
     _checks.rng(op, rng, rng.device)
-    _checks.stream(op, stream)
-    for name, value in (("batch", batch), ("dim", dim)):
-        if value < 0:
-            _checks.fail(op, name, "be 0 or more", value)
-    if dtype not in _checks.FLOATS:
+    for name, value in (("batch", batch), ("dim", dim), ("stream", stream)):
+        _checks.count(op, name, value)
+    if not isinstance(dtype, torch.dtype) or dtype not in _checks.FLOATS:
         _checks.fail(op, "dtype", "be a floating-point type", dtype)
     if sample_id is not None:
         _checks.sample_id(op, sample_id, batch, rng.device)

@@ -115,15 +115,18 @@ _forward = differentiable("reparam_kl", 2, _save, _backward)
 def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, margin, hinge):
     """Check, flatten [B, ...] to [B, Z], call; returns z and what `reduction` asks for."""
     _checks.floating(op, "mu", mu)
-    if isinstance(scale, Tensor) and scale.dtype != mu.dtype and torch.is_autocast_enabled(mu.device.type):
+    if _checks.autocast(mu, scale):
         mu, scale, eps = _widest(mu, scale, eps)
     shape = mu.shape
     if len(shape) < 2:
         _checks.fail(op, "mu", "be [B, Z] (or [B, ...])", mu)
+    if logstd is not False and logstd is not True:
+        _checks.fail(op, "logstd", "be True or False", logstd)
     _checks.same(op, "logstd" if logstd else "logvar", scale, "mu", mu)
     if eps is not None or rng is not None or sample_id is not None:
         _check_noise(op, mu, eps, rng, sample_id, stream)
-    packed = _PLAIN.get((logstd, dims, reduction)) if margin is None else None
+    plain = margin is None and isinstance(dims, str) and isinstance(reduction, str) and isinstance(hinge, str)
+    packed = _PLAIN.get((logstd, dims, reduction, hinge)) if plain else None
     if packed is None:
         packed = check_options(op, logstd, dims, reduction, margin, hinge)
     if len(shape) > 2:
@@ -136,20 +139,22 @@ def _call(op, mu, scale, eps, rng, sample_id, stream, logstd, dims, reduction, m
 
 # The options without a hinge: checking each by itself costs as much as a kernel at these sizes.
 _PLAIN = {
-    (logstd, dims, reduction): options(logstd, dims == "mean", code, _OFF)
+    (logstd, dims, reduction, hinge): options(logstd, dims == "mean", code, _OFF)
     for logstd in (False, True)
     for dims in ("sum", "mean")
     for code, reduction in enumerate(REDUCTIONS)
+    for hinge in HINGES[1:]
 }
 
 
 def _widest(mu, scale, eps):
     """Under autocast the heads of one encoder may come in two types."""
     wide = torch.promote_types(mu.dtype, scale.dtype)
-    return mu.to(wide), scale.to(wide), None if eps is None else eps.to(wide)
+    return mu.to(wide), scale.to(wide), eps.to(wide) if isinstance(eps, Tensor) else eps
 
 
 def _check_noise(op, mu, eps, rng, sample_id, stream):
+    _checks.count(op, "stream", stream)
     if eps is not None:
         _checks.same(op, "eps", eps, "mu", mu)
         if eps.requires_grad:
@@ -158,7 +163,6 @@ def _check_noise(op, mu, eps, rng, sample_id, stream):
             raise ValueError(f"{op}: give eps or rng, not both")
     if rng is not None:
         _checks.rng(op, rng, mu.device)
-        _checks.stream(op, stream)
     if sample_id is not None:
         if rng is None:
             raise ValueError(
@@ -170,14 +174,14 @@ def _check_noise(op, mu, eps, rng, sample_id, stream):
 def check_options(op, logstd, dims, reduction, margin, hinge):
     mean_dims = _checks.choice(op, "dims", dims, ("sum", "mean"))
     code = _checks.choice(op, "reduction", reduction, REDUCTIONS)
-    if margin is None:
-        return options(bool(logstd), mean_dims, code, _OFF)
-    if not 0 <= margin < float("inf"):
-        _checks.fail(op, "margin", "be a finite number, 0 or more", margin)
     mode = _checks.choice(op, "hinge", hinge, HINGES[1:]) + 1
+    if margin is None:
+        return options(logstd, mean_dims, code, _OFF)
+    if not isinstance(margin, (int, float)) or not 0 <= margin < float("inf"):
+        _checks.fail(op, "margin", "be a finite number, 0 or more", margin)
     if mode == _BATCH and reduction != "mean":
         _checks.fail(op, "reduction", "be 'mean' with hinge='batch', which is on the batch mean", reduction)
-    return options(bool(logstd), mean_dims, code, mode)
+    return options(logstd, mean_dims, code, mode)
 
 
 def reparam_kl(

@@ -108,11 +108,10 @@ def ternary_adversarial(
         _checks.floating(op, name, logits)
         if logits.dim() != 2 or logits.shape[1] != 3:
             _checks.fail(op, name, "be [B, 3]", logits)
-    if torch.is_autocast_enabled(real.device.type):
+    if _checks.autocast(real, reconstruction) or _checks.autocast(real, generated):
         wide = torch.promote_types(torch.promote_types(real.dtype, reconstruction.dtype), generated.dtype)
         real, reconstruction, generated = real.to(wide), reconstruction.to(wide), generated.to(wide)
     _checks.same_kind(op, "reconstruction", reconstruction, "real", real)
     _checks.same_kind(op, "generated", generated, "real", real)
-    if smoothing != 0:
-        _checks.fraction(op, "smoothing", smoothing)
+    _checks.fraction(op, "smoothing", smoothing)
     return _forward(real, reconstruction, generated, smoothing)

@@ -101,13 +101,21 @@ inline Rows rows(const Tensor& t, Tensor& keep) {
   return {keep.data_ptr(), keep.size(0) <= 1 ? keep.size(1) : keep.stride(0)};
 }
 
-// The data of a small contiguous int64 tensor with `count` elements on t's device, or null.
-inline const int64_t* int64_data(const char* op, const char* name, const MaybeTensor& v, int64_t count, const Tensor& t) {
+// The data of a small int64 tensor with `count` elements on t's device, contiguous in `keep`, or null.
+inline const int64_t* int64_data(const char* op, const char* name, const MaybeTensor& v, int64_t count, const Tensor& t,
+                                 MaybeTensor& keep) {
   if (!v) return nullptr;
-  STD_TORCH_CHECK(v->dim() == 1 && v->size(0) == count && v->is_contiguous() && same_device(*v, t) &&
-                      v->scalar_type() == torch::headeronly::ScalarType::Long,
-                  op, ": ", name, " must be contiguous int64 [", count, "] on the device of the data, got ", shape(*v));
-  return static_cast<const int64_t*>(v->data_ptr());
+  STD_TORCH_CHECK(
+      v->dim() == 1 && v->size(0) == count && same_device(*v, t) && v->scalar_type() == torch::headeronly::ScalarType::Long, op,
+      ": ", name, " must be int64 [", count, "] on the device of the data, got ", shape(*v));
+  return static_cast<const int64_t*>(keep.emplace(v->is_contiguous() ? *v : torch::stable::contiguous(*v)).data_ptr());
+}
+
+// The same, of a tensor that is contiguous already.
+inline const int64_t* int64_data(const char* op, const char* name, const MaybeTensor& v, int64_t count, const Tensor& t) {
+  STD_TORCH_CHECK(!v || v->is_contiguous(), op, ": ", name, " must be contiguous");
+  MaybeTensor itself;
+  return int64_data(op, name, v, count, t, itself);
 }
 
 // An uninitialised tensor on t's device.  The C function costs a third of a call through the dispatcher.

@@ -10,8 +10,9 @@ Tensor philox_normal(const Tensor& rng, const MaybeTensor& sample_id, int64_t ba
   STD_TORCH_CHECK(batch >= 0 && dim >= 0, op, ": batch and dim must be 0 or more, got ", batch, " and ", dim);
   Tensor out = empty<2>({batch, dim}, Dtype::kFloat, rng);
   PhiloxNormalArgs args{};
-  args.rng = int64_data(op, "rng", rng, 2, rng);
-  args.sample_id = int64_data(op, "sample_id", sample_id, batch, rng);
+  MaybeTensor rng_kept, sample_id_kept;
+  args.rng = int64_data(op, "rng", rng, 2, rng, rng_kept);
+  args.sample_id = int64_data(op, "sample_id", sample_id, batch, rng, sample_id_kept);
   args.stream = stream;
   args.batch = batch;
   args.dim = dim;

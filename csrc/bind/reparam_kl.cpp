@@ -7,6 +7,7 @@ namespace {
 
 struct Held {  // copies that must outlive the launch
   Tensor mu, scale, eps, grad_z;
+  MaybeTensor rng, sample_id;
 };
 
 ReparamKlArgs common_args(const char* op, const Tensor& mu, const Tensor& scale, const MaybeTensor& eps, const MaybeTensor& rng,
@@ -28,8 +29,8 @@ ReparamKlArgs common_args(const char* op, const Tensor& mu, const Tensor& scale,
     check_like(op, "eps", *eps, "mu", mu);
     a.eps = rows(*eps, held.eps);
   }
-  a.rng = int64_data(op, "rng", rng, 2, mu);
-  a.sample_id = int64_data(op, "sample_id", sample_id, a.batch, mu);
+  a.rng = int64_data(op, "rng", rng, 2, mu, held.rng);
+  a.sample_id = int64_data(op, "sample_id", sample_id, a.batch, mu, held.sample_id);
   a.stream = stream;
   a.reduction = static_cast<Reduction>(reduction);
   a.hinge = static_cast<Hinge>(hinge);
