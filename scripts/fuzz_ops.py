@@ -44,6 +44,7 @@ from bigan.ops._registry import accumulator  # noqa: E402
 # Tensors whose size is their own: everywhere else one changed shape among several must be refused.
 FREE = {
     "logistic_adversarial": {"real", "fake"},
+    "gather_images": {"data", "index"},
     "ternary_adversarial": {"real", "reconstruction", "generated"},
 }
 # Of equal samples the variance is 0, or what rounding leaves of it: no values are compared.
@@ -88,7 +89,9 @@ def form(value: Any) -> str:
 @functools.cache
 def functions() -> dict[str, Callable]:
     """The public operators by name: what takes or gives a tensor."""
-    named = {name: getattr(ops, name) for name in ops.__all__}
+    named = {
+        name: getattr(ops, name) for name in ops.__all__ if name != "augment_draw"
+    }  # gives what others use
     return {n: f for n, f in named.items() if inspect.isfunction(f) and "Tensor" in str(signature(f))}
 
 

@@ -9,6 +9,7 @@ under the same schema: the dispatcher picks by device, `use_backend` overrides.
 """
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
@@ -44,9 +45,15 @@ def define(schema: str) -> Callable[[Callable], Callable]:
 
     def register(reference: Callable) -> Callable:
         name = schema.partition("(")[0]
+
+        @functools.wraps(reference)
+        def exact(*inputs):
+            with torch._C._DisableAutocast():  # types are the operator's own affair
+                return reference(*inputs)
+
         LIB.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
-        LIB.impl(name, reference, "CompositeExplicitAutograd")  # answers wherever nothing faster is attached
-        _REFERENCES[name] = reference
+        LIB.impl(name, exact, "CompositeExplicitAutograd")  # answers wherever nothing faster is attached
+        _REFERENCES[name] = exact
         _STEMS[name] = reference.__module__.rpartition(".")[2]
         return reference
 

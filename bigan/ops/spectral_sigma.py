@@ -169,8 +169,8 @@ def spectral_sigma(
     op = "spectral_sigma"
     if not isinstance(weights, (list, tuple)) or not weights:
         raise TypeError(f"{op}: weights must be a list of at least one tensor, got {_checks.form(weights)}")
-    dims = [0] * len(weights) if dims is None else list(dims)
-    if len(dims) != len(weights):
+    dims = [0] * len(weights) if dims is None else dims
+    if not isinstance(dims, (list, tuple)) or len(dims) != len(weights):
         _checks.fail(op, "dims", f"have one number for each of the {len(weights)} weights", dims)
     rows = columns = 0
     for k, (w, dim) in enumerate(zip(weights, dims, strict=True)):
@@ -178,7 +178,7 @@ def spectral_sigma(
         if w.dim() < 2 or not w.numel():
             _checks.fail(op, f"weights[{k}]", "have two dimensions or more, and elements", w)
         _checks.same_kind(op, f"weights[{k}]", w, "weights[0]", weights[0])
-        if dim not in (0, 1):
+        if type(dim) is not int or dim not in (0, 1):
             _checks.fail(op, f"dims[{k}]", "be 0 or 1", dim)
         rows += w.shape[dim]
         columns += w.numel() // w.shape[dim]
@@ -190,6 +190,9 @@ def spectral_sigma(
             _checks.fail(op, name, f"be {form}", vector)
     if not isinstance(eps, (int, float)) or not eps > 0:
         _checks.fail(op, "eps", "be a positive number", eps)
+    for name, value in (("iterate", iterate), ("normalize", normalize)):
+        if not isinstance(value, bool):
+            _checks.fail(op, name, "be True or False", value)
     code = (ITERATE if iterate else 0) | (NORMALIZE if normalize else 0)
-    sigma, new_u, new_v, normalized = _forward(list(weights), dims, u, v, code, float(eps))
+    sigma, new_u, new_v, normalized = _forward(list(weights), list(dims), u, v, code, float(eps))
     return (sigma, new_u, new_v, normalized) if iterate else (sigma, u, v, normalized)
