@@ -159,11 +159,13 @@ class IAN(System):
 build = IAN
 
 PRESETS = {
+    # Without the flow: so short a training does not tame its exp. Codes as long as the paper's: the KL is a mean
+    # over them, and of few each would cost too much.
     "cpu": Preset(
         Config(
-            (16, 32, 64), z_dim=16, head=64, kernels=16, lr=1e-3, w_l2=1e-5, lr_at=(), lr_factors=()
+            (32, 64), head=64, kernels=16, flow=False, updates="simultaneous", lr=5e-4, lr_at=(), lr_factors=()
         ),
-        batch=32, kimg=20, size=32, note="not yet run",
+        batch=16, kimg=20, size=16, note="digits: val_mse 0.022 at 16 kimg",
     ),
     "celeba": Preset(Config(), batch=16, kimg=80 * EPOCH, size=64, note="not yet run"),  # IAN.py
     "v1": Preset(  # IANv1.py
