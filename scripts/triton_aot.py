@@ -97,7 +97,7 @@ def main() -> int:
                         failures += 1
                         sizes.append(f"{target.arch}: FAILED {type(error).__name__}: {error}")
                 name = f"{kernel.fn.__module__}.{kernel.fn.__name__}"
-                print(f"{name:<36} {case.name:<24} {dtype}  {'  '.join(sizes)}")
+                print(f"{case.op:<26} {name:<44} {case.name:<24} {dtype}  {'  '.join(sizes)}")
     print(f"{len(seen)} kernels for {len(TARGETS)} targets, {failures} failures")
     return 1 if failures or not seen else 0
 

@@ -1,9 +1,11 @@
 """What every test starts from: the device, Triton's interpreter where there is no GPU, seeds."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
+import verified
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before the first `import triton`
@@ -14,7 +16,35 @@ def seeded():
     torch.manual_seed(0)
 
 
+VERIFIED = verified.Table()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--verification-table", metavar="FILE", help="write what was verified of each operator")
+
+
+def pytest_runtest_logreport(report):
+    verified.count(VERIFIED, report)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if not VERIFIED:
+        return
+    terminalreporter.section("verified: tests passed, by operator and backend")
+    for line in verified.plain(VERIFIED):
+        terminalreporter.write_line(line)
+    if path := config.getoption("--verification-table"):
+        Path(path).write_text(verified.markdown(VERIFIED))
+
+
+def pytest_sessionfinish(session):
+    verified.hand_up(VERIFIED)
+
+
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if what := verified.of_item(item):
+            item.user_properties.append(("verified", what))
     kept = [item for item in items if _worth_its_time(item)]
     if len(kept) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
