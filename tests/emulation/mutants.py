@@ -3,6 +3,7 @@
 `by` names the check that must fail: "host" (the ordinary run: values, bounds, schedules), "asan", "tsan" or
 "ptx"; most bugs are seen by several, scripts/emulation_mutants.py tells by which. A change that no longer
 applies to its source is an error: keep the list with the kernels, and add to it the bugs found by hand.
+tests/op_mutants.py has those of the C++ and the Triton kernels.
 """
 
 import shutil
@@ -15,7 +16,7 @@ import emu_build
 @dataclass(frozen=True)
 class Mutant:
     name: str
-    file: str  # in csrc/
+    file: str  # in csrc/, or kernels/...
     old: str
     new: str
     tests: str = "tests/emulation/test_helpers.py"
@@ -24,16 +25,18 @@ class Mutant:
 
     def plant(self, into: Path) -> Path:
         """A copy of the sources with this bug; returns `into`."""
-        shutil.copytree(emu_build.ROOT / "csrc", into / "csrc")
-        shutil.copytree(
-            emu_build.HERE, into / "tests/emulation", ignore=shutil.ignore_patterns("__pycache__")
-        )
-        path = into / "csrc" / self.file
+        copy_sources(into)
+        path = into / (self.file if self.file.startswith("kernels/") else f"csrc/{self.file}")
         text = path.read_text()
         if text.count(self.old) != 1:
             raise ValueError(f"{self.name}: {text.count(self.old)} places in {self.file} to change, not 1")
         path.write_text(text.replace(self.old, self.new))
         return into
+
+
+def copy_sources(into: Path) -> None:
+    for folder in ("csrc", "kernels", "tests/emulation"):
+        shutil.copytree(emu_build.ROOT / folder, into / folder, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 # fmt: off
@@ -147,6 +150,50 @@ KERNELS = [
            "by_sigma - dot / (sigma * sigma)", "by_sigma - dot * 0 * sigma", OPERATORS, "spectral_sigma"),
 ]
 
+S, M, K = "cuda/sphere_normalize.cu", "cuda/latent_match.cu", "cuda/moment_kl.cu"
+L, T = "cuda/logistic_adversarial.cu", "cuda/ternary_adversarial.cu"
+KERNELS += [
+    Mutant("sphere_normalize: squares subtracted", S,
+           "xx += x[i] * x[i];\n      if (k", "xx -= x[i] * x[i];\n      if (k", OPERATORS, "sphere"),
+    Mutant("sphere_normalize: elements of a group reversed", S,
+           "x[i] = kept_x[k][i],", "x[i] = kept_x[k][3 - i],", OPERATORS, "sphere"),
+    Mutant("sphere_normalize: divided for multiplied", S,
+           "row_sum<kWarpRow>(xg) * inverse;", "row_sum<kWarpRow>(xg) / inverse;", OPERATORS, "sphere"),
+    Mutant("sphere_normalize: the rest of a long row", S,
+           "if (k < 0) read4(x_row + j, a.dim", "if (k > 0) read4(x_row + j, a.dim", OPERATORS, "sphere"),
+    Mutant("latent_match: b moves with a", M,
+           "by_b[i] = -by_a[i];", "by_b[i] = by_a[i];", OPERATORS, "latent"),
+    Mutant("latent_match: elements of a group reversed", M,
+           "sum->ab += a[i] * b[i];", "sum->ab += a[i] * b[3 - i];", OPERATORS, "latent"),
+    Mutant("latent_match: one norm for both", M,
+           "ab * inverse_a * inverse_b;", "ab * inverse_a * inverse_a;", OPERATORS, "latent"),
+    Mutant("latent_match: ticket not zeroed", M,
+           "cudaMemsetAsync(a.ticket, 0, ", "cudaMemsetAsync(a.ticket, 1, ", OPERATORS, "latent"),
+    Mutant("moment_kl: slope with the wrong sign", K,
+           "constant + grad[i].slope", "constant - grad[i].slope", OPERATORS, "moment"),
+    Mutant("moment_kl: the first chunk left out", K,
+           "int64_t c = 0; c", "int64_t c = 1; c", OPERATORS, "moment"),
+    Mutant("moment_kl: sum and mean exchanged", K,
+           "total * static_cast<A>(a.weight)", "total / static_cast<A>(a.weight)", OPERATORS, "moment"),
+    Mutant("moment_kl: a row too many in a chunk", K,
+           "(rows - w + kWarps - 1) / kWarps)", "(rows - w + kWarps) / kWarps)", OPERATORS, "moment"),
+    Mutant("logistic_adversarial: sign of the other loss", L,
+           "by_own * own + by_other * other", "by_own * own - by_other * other", OPERATORS, "logistic"),
+    Mutant("logistic_adversarial: sums exchanged", L,
+           "sums[3 * group + 1] += other;", "sums[3 * group + 2] += other;", OPERATORS, "logistic"),
+    Mutant("logistic_adversarial: counted twice", L,
+           "v[i]) ? A(1) : A(0)", "v[i]) ? A(2) : A(0)", OPERATORS, "logistic"),
+    Mutant("logistic_adversarial: zeros past the end are losses", L,
+           "if (e + i >= g.count) break;", "if (e + i > g.count) break;", OPERATORS, "logistic"),
+    Mutant("ternary_adversarial: wrong ones counted", T,
+           "right ? A(1) : A(0)", "right ? A(-1) : A(0)", OPERATORS, "ternary"),
+    Mutant("ternary_adversarial: sums exchanged", T,
+           "sums[4 * kGroup + 1] += to_real;", "sums[4 * kGroup + 2] += to_real;", OPERATORS, "ternary"),
+    Mutant("ternary_adversarial: two logits a row", T,
+           "3 * g.count, vector, v[i])", "2 * g.count, vector, v[i])", OPERATORS, "ternary"),
+    Mutant("ternary_adversarial: rows past the end are losses", T,
+           "if (b + i >= g.count) break;", "if (b + i > g.count) break;", OPERATORS, "ternary"),
+]
 D, DH = "cuda/minibatch_discrimination.cu", "include/minibatch_discrimination.h"
 ONE = "minibatch"
 KERNELS += [
@@ -189,6 +236,13 @@ IMAGES = [
     Mutant("augment_pair: reflected about the edge", AH,
            "return i < n ? i : 2 * (n - 1) - i;", "return i < n ? i : 2 * n - 1 - i;", **ONLY),
     Mutant("augment_pair: offset not clamped", AH, "offset > 2 * pad ? 2 * pad : offset)", "offset)", **ONLY),
+    Mutant("gather_images: the index of another sample", AH,
+           "const int64_t i = a.index[b];", "const int64_t i = a.index[0];", **ONLY),
+    Mutant("gather_images: another word for the mirror", AH,
+           "d.mirror = w.word[3] <", "d.mirror = w.word[2] <", **ONLY),
+    Mutant("gather_images: mirrored about the wrong column", AU,
+           "channel, row, d.mirror ? a.width - 1 - column : column));",
+           "channel, row, d.mirror ? a.width - 2 - column : column));", **ONLY),
     Mutant("gather_images: index not clamped", AH, "i >= a.images ? a.images - 1 : i;", "i;", **ONLY),
 ]
 # fmt: on
