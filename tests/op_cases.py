@@ -4,6 +4,7 @@ A new operator adds its cases here and is then tested for values, gradients, sec
 compilation, determinism and copies, in every backend and type, and benchmarked.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -454,14 +455,18 @@ def _dims(weights):
 
 
 def _vectors(weights):
-    """u and v of length 1, without gradient."""
+    """u and v of length 1, without gradient; the same tensors again for the same sizes."""
     acc = torch.float64 if weights[0].dtype == torch.float64 else torch.float32
-    flat: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for w, dim in zip(weights, _dims(weights), strict=True):
-        for into, size in zip(flat, (w.shape[dim], w.numel() // w.shape[dim]), strict=True):
-            x = torch.arange(size, dtype=torch.float64, device=w.device).cos()
-            into.append(x / x.norm())
-    return [torch.cat(parts).to(acc) for parts in flat]
+    sizes = [
+        (w.shape[dim], w.numel() // w.shape[dim]) for w, dim in zip(weights, _dims(weights), strict=True)
+    ]
+    return [_units(part, acc, weights[0].device) for part in zip(*sizes, strict=True)]
+
+
+@functools.cache
+def _units(sizes, acc, device):
+    found = [torch.arange(size, dtype=torch.float64, device=device).cos() for size in sizes]
+    return torch.cat([x / x.norm() for x in found]).to(acc)
 
 
 def _spectral(name, iterate=True, normalize=True, **more):
@@ -480,6 +485,7 @@ def _spectral(name, iterate=True, normalize=True, **more):
         # sigma and, from it, everything is as exact as a sum that cancels
         {torch.float64: 1e-11, torch.float32: 1e-4, torch.float16: 2e-3, torch.bfloat16: 1.6e-2},
         constants=2,
+        rows_apart=False,
         numeric=not iterate,  # u and v move with the weights there, but are constants for the gradient
         **more,
     )

@@ -211,7 +211,7 @@ def test_modules(x):
         ({"kernel_size": 19}, "augment_pair: kernel_size must be smaller than twice the height"),
         (
             {"sigma": -1.0},
-            r"augment_pair: sigma must be a number or \(low, high\), finite and 0 or more, got -1.0",
+            r"augment_pair: sigma must be a number or \(low, high\), from 0 to 10000, got -1.0",
         ),
         ({"contrast": (2, 1)}, "augment_pair: contrast must be a number or"),
         ({"layout": "image"}, "augment_pair: layout must be one of"),

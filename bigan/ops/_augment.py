@@ -282,11 +282,11 @@ def empty_gradient(grad_out: Tensor | None, grad_original: Tensor | None, how: H
 
 
 def _interval(op: str, name: str, value: Any) -> tuple[float, float]:
-    """A number, or (low, high), of 0 or more."""
+    """A number, or (low, high), from 0 to 10000: beyond, a contrast is rounding alone."""
     low, high = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
     numbers = all(isinstance(v, (int, float)) for v in (low, high))
-    if not numbers or not 0 <= low <= high < float("inf"):
-        _checks.fail(op, name, "be a number or (low, high), finite and 0 or more", value)
+    if not numbers or not 0 <= low <= high <= 10_000:
+        _checks.fail(op, name, "be a number or (low, high), from 0 to 10000", value)
     return float(low), float(high)
 
 
@@ -352,7 +352,7 @@ def how(
     for name, value in (("scale", scale), ("shift", shift)):
         if not isinstance(value, (int, float)):
             _checks.fail(op, name, "be a number", value)
-    if dtype not in _checks.FLOATS:
+    if not isinstance(dtype, torch.dtype) or dtype not in _checks.FLOATS:
         _checks.fail(op, "dtype", "be float64, float32, float16 or bfloat16", dtype)
     _checks.count(op, "stream", stream)
     given: Draw = Draw()

@@ -188,7 +188,7 @@ def feature_l2(
     for k, (x, y) in enumerate(zip(a, b, strict=True)):
         name_a = names[0].format(k)
         _checks.floating(op, name_a, x)
-        if isinstance(y, Tensor) and y.dtype != x.dtype and torch.is_autocast_enabled(x.device.type):
+        if _checks.autocast(x, y):
             wide = torch.promote_types(x.dtype, y.dtype)
             x, y = a[k], b[k] = x.to(wide), y.to(wide)
         _checks.same(op, names[1].format(k), y, name_a, x)
