@@ -4,7 +4,6 @@ A new operator adds its cases here and is then tested for values, gradients, sec
 compilation, determinism and copies, in every backend and type, and benchmarked.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -455,18 +454,14 @@ def _dims(weights):
 
 
 def _vectors(weights):
-    """u and v of length 1, without gradient; the same tensors again for the same sizes."""
+    """u and v of length 1, without gradient."""
     acc = torch.float64 if weights[0].dtype == torch.float64 else torch.float32
-    sizes = [
-        (w.shape[dim], w.numel() // w.shape[dim]) for w, dim in zip(weights, _dims(weights), strict=True)
-    ]
-    return [_units(part, acc, weights[0].device) for part in zip(*sizes, strict=True)]
-
-
-@functools.cache
-def _units(sizes, acc, device):
-    found = [torch.arange(size, dtype=torch.float64, device=device).cos() for size in sizes]
-    return torch.cat([x / x.norm() for x in found]).to(acc)
+    flat: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for w, dim in zip(weights, _dims(weights), strict=True):
+        for into, size in zip(flat, (w.shape[dim], w.numel() // w.shape[dim]), strict=True):
+            x = torch.arange(size, dtype=acc, device=w.device).cos()
+            into.append(x / x.norm())
+    return [torch.cat(parts) for parts in flat]
 
 
 def _spectral(name, iterate=True, normalize=True, **more):

@@ -16,7 +16,7 @@ def test_modules_have_what_the_engine_asks_for(name):
     module = systems.load(name)
     assert issubclass(module.build, System) and "arXiv" in module.__doc__
     assert all(f.metadata.get("help") for f in dataclasses.fields(module.Config))
-    assert "cpu" in module.PRESETS and module.PRESETS["cpu"].size == 32
+    assert "cpu" in module.PRESETS and module.PRESETS["cpu"].size <= 32
 
 
 @pytest.mark.parametrize("name, preset", [(n, p) for n in systems.names() for p in systems.load(n).PRESETS])
