@@ -23,10 +23,9 @@ KINDS = {  # test -> what it verifies, a column of the table
 HAND_UP = "BIGAN_VERIFIED"  # the file that a child process writes
 NOTE = """# What the tests verify, operator by operator
 
-Made by `pytest --verification-table docs/verification.md`: how many tests passed of each kind. *emulated* is
+Made by `pytest --verification-table=docs/verification.md`: how many tests passed of each kind. *emulated* is
 csrc/cuda executed on the CPU, *PTX* what nvcc made of it, interpreted ([emulation.md](emulation.md)); Triton runs
-interpreted, *AOT* are compilations of its kernels for sm_80, sm_90, sm_100 and gfx942. No GPU took part unless the
-backend *native* says so below.
+interpreted, *AOT* are compilations of its kernels for sm_80, sm_90, sm_100 and gfx942. No GPU took part.
 
 """
 
