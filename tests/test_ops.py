@@ -169,6 +169,8 @@ def test_compiles_whole_and_once(case, backend):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_same_bits_again(case, backend):
+    if backend == "reference":
+        pytest.skip("PyTorch's own sums depend on the number of threads")
     rows = {"triton": 12, "emulated": 64}.get(backend, 256)  # both are slow
     inputs = case.inputs((rows, 300), torch.float32, DEVICE)
     first, up, grads = evaluate(case, inputs)
@@ -178,8 +180,6 @@ def test_same_bits_again(case, backend):
         again, _, grads_again = evaluate(case, inputs, up)
     finally:
         torch.set_num_threads(threads)
-    if backend == "reference":  # PyTorch's own sums depend on the number of threads
-        return
     for a, b in zip((*first, *grads), (*again, *grads_again), strict=True):
         assert torch.equal(a, b)
 
