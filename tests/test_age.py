@@ -181,7 +181,7 @@ def test_schedule():
 
 
 METHODS = (
-    "step", "encoder_loss", "generator_loss", "divergence", "prior", "encode_sample", "generate", "lr_scale",
+    "step", "encoder_loss", "generator_loss", "divergence", "prior", "encode_sample", "lr_scale",
 )  # fmt: skip
 EXCHANGED = {
     "kl_real": ["kl_fake"], "kl_fake": ["kl_real"], "spread_real": ["spread_fake"], "match_x": ["match_z"],
@@ -191,7 +191,7 @@ EXCHANGED = {
     "epoch": ["drop_lr"], "drop_lr": ["epoch"],
 }  # fmt: skip
 GRAPHS = {"loss_enc", "loss_dec", "loss", "e", "e_p", "kl", "kl_real", "kl_fake"}
-LEAVES = ["lr_scale", "prior", "generate"]
+LEAVES = ["lr_scale", "prior"]
 MUTANTS = mutants(age, METHODS, exchanged=EXCHANGED, graphs=GRAPHS, leaves=LEAVES)
 
 

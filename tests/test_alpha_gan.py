@@ -49,7 +49,7 @@ def test_step_is_the_pseudocode(case, monkeypatch):
 def test_every_token_of_the_step_matters(monkeypatch):
     descend_plainly(monkeypatch)
     found = mutants(
-        alpha_gan, ("step", "adversarial", "generate"),
+        alpha_gan, ("step", "adversarial"),
         exchanged={
             "loss_d": ["loss_c", "loss_g"], "loss_e": ["loss_g"], "loss_g": ["loss_e"], "loss_c": ["loss_d"],
             "enc": ["dec"], "dec": ["enc"], "critic": ["code_critic"], "code_critic": ["critic"],
@@ -58,7 +58,6 @@ def test_every_token_of_the_step_matters(monkeypatch):
             '"ratio"': ['"non_saturating"'], '"l1"': ['"l2"'], "real": ["fake"], "fake": ["real"],
         },
         graphs={"e", "x_r", "x_p", "rec", "fool_c", "fool_d", "loss_e", "loss_g", "loss_d", "loss_c", "fake"},
-        leaves=["generate"],
     )  # fmt: skip
     assert len(found) > 50
     assert survivors(found, each(run, CASES)) == []

@@ -174,10 +174,6 @@ class AGE(System):
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)
 
-    def generate(self, z: Tensor) -> Tensor:
-        with self.dec_prior:
-            return self.dec(z)
-
 
 build = AGE
 

@@ -93,10 +93,6 @@ class AlphaGAN(System):
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)
 
-    def generate(self, z: Tensor) -> Tensor:
-        with self.dec_prior:
-            return self.dec(z)
-
 
 build = AlphaGAN
 

@@ -177,8 +177,9 @@ class System(nn.Module, abc.ABC):
         return self.decode(self.encode(x))
 
     def generate(self, z: Tensor) -> Tensor:
-        """decode, for codes that come from the prior: a system may tell them from codes of images."""
-        return self.decode(z)
+        """decode, for codes that come from the prior: with statistics of their own, `dec_prior`, where kept."""
+        with getattr(self, "dec_prior", contextlib.nullcontext()):
+            return self.decode(z)
 
     def sample(self, n: int, noise) -> Tensor:
         """n images from the prior.  -> [n, C, H, W]"""

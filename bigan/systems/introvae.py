@@ -112,10 +112,6 @@ class IntroVAE(System):
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)
 
-    def generate(self, z: Tensor) -> Tensor:
-        with self.dec_prior:
-            return self.dec(z)
-
 
 def sse(x_r: Tensor, x: Tensor) -> Tensor:
     """Batch mean of the squared error, summed over channels and pixels.  -> []"""

@@ -115,10 +115,6 @@ class SoftIntroVAE(System):
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)
 
-    def generate(self, z: Tensor) -> Tensor:
-        with self.dec_prior:
-            return self.dec(z)
-
 
 def sse(x_r: Tensor, x: Tensor) -> Tensor:
     """Squared error of each image, summed over channels and pixels.  -> [B]"""

@@ -112,10 +112,6 @@ class VAEGAN(System):
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)
 
-    def generate(self, z: Tensor) -> Tensor:
-        with self.dec_prior:
-            return self.dec(z)
-
 
 build = VAEGAN
 
