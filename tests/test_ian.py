@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from step_comparison import compare, descend, descend_plainly, sp, start
+from step_comparison import compare, descend, descend_plainly, sp
 from step_mutants import each, mutants, survivors
 
-from bigan import ops
 from bigan.engine.noise import Noise
 from bigan.nets import ian as nets_ian
 from bigan.systems import ian
@@ -184,20 +183,6 @@ def test_colours_follow_one_another():
     torch.nn.init.normal_(head.of_colors[0].weight)
     y = head(h)
     assert torch.equal(x[:, 0], y[:, 0]) and not torch.equal(x[:, 1], y[:, 1])
-
-
-def test_operators_train_as_their_references_do():
-    ends = []
-    for backend in ("auto", "reference"):
-        with ops.use_backend(backend):
-            system = start(ian, config(lr=1e-3), SHAPE)
-            players, noise = system.players(), Noise(0, "cpu")
-            x = torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(0)).double() * 2 - 1
-            for k in range(50):
-                system.step(x, noise.at(k), kimg=0.004 * k, **players)
-            ends.append([p.detach() for p in system.parameters()])
-    for a, b in zip(*ends, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
 
 
 def test_settings_are_the_published_ones():

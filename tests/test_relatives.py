@@ -1,4 +1,4 @@
-"""What holds for each relative of the five: native kernels train it as the reference does, and it trains."""
+"""What holds for IAN, PAGAN and each relative: native kernels train it as the reference does, and it trains."""
 
 import pytest
 import torch
@@ -14,11 +14,16 @@ TINY = {
     "bigan": dict(channels=(4,), hidden=(8,), dec_hidden=(), critic_hidden=(8,), z_dim=3),
     "ebgan": dict(channels=(4,), critic=(4,), z_dim=3, margin=5.0, w_pt=0.1),
     "gan": dict(channels=(4,), z_dim=3, kernel=4),
+    "ian": dict(
+        channels=(2, 3), z_dim=3, head=4, kernels=3, kernel_dims=2, flow=False,
+        updates="simultaneous", lr_at=(), lr_factors=(),
+    ),
+    "pagan": dict(channels=(2, 3), z_dim=3, hidden=(4, 3), pad=1),
     "soft_introvae": dict(channels=(4,), z_dim=3),
     "vae": dict(hidden=(8,), z_dim=3, likelihood="gaussian"),
     "vaegan": dict(channels=(4,), hidden=(8,), dec_channels=(4,), stem=3, critic_hidden=(8,), z_dim=3, w=0.1),
     "wae_gan": dict(channels=(4,), dec_channels=(4,), stem=3, adversary=(8,), z_dim=3),
-}
+}  # fmt: skip
 
 
 def trained(name, config, size, batch, steps, dtype=torch.float32):
