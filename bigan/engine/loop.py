@@ -18,6 +18,7 @@ from bigan import _native, data, systems
 from bigan.engine.checkpoint import NotSaved
 from bigan.engine.config import Run, to_json
 from bigan.engine.gallery import Gallery, spread
+from bigan.engine.initial import start_from
 from bigan.engine.loadrun import build
 from bigan.engine.meter import Meter, NonFinite
 from bigan.engine.noise import Noise
@@ -54,7 +55,7 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
         batches = data.Batches(seen, run.batch, run.seed, device, run.flip, system.data_range)
         with torch.no_grad():
             system.prepare(data.scale(batches.images[spread(len(seen), PREPARE)], system.data_range))
-        record = {
+        record: dict[str, Any] = {
             "bigan": bigan.__version__,
             "system": system_name,
             "preset": preset,
@@ -63,6 +64,8 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
             "run": to_json(run),
             "data": {"name": images.name, "fingerprint": images.fingerprint},
         }
+        if run.init_from:
+            record["init"] = start_from(system, run)
         with RunDir(run.out, record, run.tensorboard) as rundir:
             Training(run, system, batches, Gallery(held_out, device), rundir).go(system_name)
     return run.out
