@@ -16,7 +16,8 @@ from bigan.errors import UserError
 def test_a_sheet_and_a_table_of_what_was_trained(tmp_path, capsys):
     call = ["gan", "vae", "--kimg", "0.1", "--runs", str(tmp_path / "runs"), "--docs", str(tmp_path)]
     assert system_sheet.main(call) == 0
-    first = Image.open(tmp_path / "systems.png").copy()
+    with Image.open(tmp_path / "systems.png") as picture:
+        first = picture.copy()
     head, height = system_sheet.HEAD, (first.height - system_sheet.HEAD) // 2
     assert first.width > system_sheet.LABEL + 64 * (system_sheet.SAMPLES + 2 * system_sheet.PAIRS)
     right = (first.width // 2 + 100, head, first.width, head + height)
@@ -34,7 +35,9 @@ def test_a_sheet_and_a_table_of_what_was_trained(tmp_path, capsys):
     assert rows[1][-1] == f"{json.loads(log[-1])['val_mse']:.4f} |"
 
     assert system_sheet.main(call) == 0
-    assert "is finished" in capsys.readouterr().err and Image.open(tmp_path / "systems.png") == first
+    assert "is finished" in capsys.readouterr().err
+    with Image.open(tmp_path / "systems.png") as picture:
+        assert picture.tobytes() == first.tobytes()
 
 
 def test_a_term_that_is_not_finite_is_named(tmp_path):
