@@ -65,8 +65,8 @@ class PDWGAN(System):
         self.z_dim = c.z_dim
 
     def players(self) -> dict[str, Player]:
-        names = ("enc", "dec", "critic", "code_critic")
-        return adams(self.config, **{name: getattr(self, name) for name in names})
+        nets_ = {"enc": self.enc, "dec": self.dec, "critic": self.critic, "code_critic": self.code_critic}
+        return adams(self.config, **nets_)
 
     def step(
         self, x: Tensor, noise, *, kimg: float, enc: Player, dec: Player, critic: Player, code_critic: Player
