@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # --help, or tyro's own message on a bad value
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
-        print("bigan: interrupted", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":
+            print("bigan: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `bigan list | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -68,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         if os.environ.get("BIGAN_TRACEBACK", "0") not in ("", "0"):
             traceback.print_exc()
-        print(f"bigan: {message}", file=sys.stderr)
+        rank = os.environ.get("RANK", "0")
+        print(f"bigan: {'' if rank == '0' else f'[rank {rank}] '}{message}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
 
 

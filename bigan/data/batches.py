@@ -24,7 +24,8 @@ class Batches:
     Every epoch is a fresh permutation from (seed, epoch) that shows each image at most once; a remainder
     smaller than a batch is dropped.  Mirror flips, p = 1/2, are drawn per (seed, step).  Nothing has to be
     saved to resume.  The uint8 images stay on the device and each epoch's order is sent there once, so a call
-    launches two to five kernels and does no other work on the host.
+    launches two to five kernels and does no other work on the host.  rank, ranks: of each batch of B every
+    ranks-th image, from the rank-th on: B / ranks of them (see bigan/ranks.py).
     """
 
     def __init__(
@@ -35,6 +36,8 @@ class Batches:
         device: torch.device | str = "cpu",
         flip: bool = False,
         data_range: tuple[float, float] = (0.0, 1.0),
+        rank: int = 0,
+        ranks: int = 1,
     ):
         if not len(images):
             raise DataError(f"{images.name}: no images to train on")
@@ -44,7 +47,10 @@ class Batches:
             log.warning(
                 "%s has only %d images: the batch of %d shrinks to that", images.name, len(images), batch
             )
-        self.batch = min(batch, len(images))
+        self.batch = min(batch, len(images) // ranks * ranks)
+        if not self.batch:
+            raise DataError(f"{images.name}: {len(images)} images cannot be shared by {ranks} processes")
+        self.rank, self.ranks = rank, ranks
         self.steps_per_epoch = len(images) // self.batch
         self.images_per_epoch = self.steps_per_epoch * self.batch
         self.seed, self.flip, self.data_range = seed, flip, data_range
@@ -76,4 +82,4 @@ class Batches:
                 flips = random_bits(n, self.seed, epoch, FLIP) >> 63 != 0
                 self._flips = torch.from_numpy(flips).to(device)[:, None, None, None]
             self._epoch = epoch
-        return slice(k * self.batch, (k + 1) * self.batch)
+        return slice(k * self.batch + self.rank, (k + 1) * self.batch, self.ranks)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class Run:
     out: Path = arg(OUT, "run directory; the same command resumes it")  # noqa: RUF009 (a Path never changes)
     data: str = arg("digits", "a name (digits, cifar10, ...), a folder or zip of images, .npz, ...")
     size: int = arg(32, "side of the images in pixels; others are cropped to a square and resized")
-    batch: int = arg(64, "images in a training step")
+    batch: int = arg(64, "images in a training step, of all processes together")
     kimg: float = arg(100.0, "length of the training, thousands of images; a larger value continues a run")
     init_from: str = arg("", "run whose weights to start from, with fresh optimisers; its networks must fit")
     seed: int = arg(0, "decides weights, data order, held-out images and noise: same seed, same run")
@@ -64,7 +65,9 @@ class Run:
         """The device to train on; UserError where it is not to be had."""
         name = self.device
         if name == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun: a GPU each
+            name = f"cuda:{os.environ['LOCAL_RANK']}"
         try:
             device = torch.device(name)
         except RuntimeError:

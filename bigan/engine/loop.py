@@ -14,7 +14,8 @@ from typing import Any, cast
 import torch
 
 import bigan
-from bigan import _native, data, systems
+from bigan import _native, data, ranks, systems
+from bigan.engine import checkpoint
 from bigan.engine.checkpoint import NotSaved
 from bigan.engine.config import Run, to_json
 from bigan.engine.gallery import Gallery, spread
@@ -23,7 +24,7 @@ from bigan.engine.loadrun import build
 from bigan.engine.meter import Meter, NonFinite
 from bigan.engine.noise import Noise
 from bigan.engine.progress import Progress, tell
-from bigan.engine.rundir import RunDir
+from bigan.engine.rundir import Elsewhere, RunDir
 from bigan.engine.schedule import Clock, Schedule
 from bigan.engine.signals import Signals
 from bigan.engine.state import State, first_non_finite
@@ -45,14 +46,16 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
     seen, held_out = data.split(images, run.held_out, run.seed)
     if not len(held_out):
         raise UserError(f"--holdout {run.holdout:g} leaves no image to test on")
-    with exact(device):
+    with ranks.joined(device), exact(device):
+        ranks.share(run.batch)  # refused before anything is built
         system = build(module, config, images.shape, run.seed).to(device)
         if system.labels:
             raise UserError(
                 f"{system_name} with --labels {system.labels} needs as many attributes of each image, which "
                 "no data format gives yet; train without, or call the system's step with labels of your own"
             )
-        batches = data.Batches(seen, run.batch, run.seed, device, run.flip, system.data_range)
+        dealt = ranks.index(), ranks.count()
+        batches = data.Batches(seen, run.batch, run.seed, device, run.flip, system.data_range, *dealt)
         with torch.no_grad():
             system.prepare(data.scale(batches.images[spread(len(seen), PREPARE)], system.data_range))
         record: dict[str, Any] = {
@@ -66,7 +69,7 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
         }
         if run.init_from:
             record["init"] = start_from(system, run)
-        with RunDir(run.out, record, run.tensorboard) as rundir:
+        with Elsewhere(run.out) if ranks.index() else RunDir(run.out, record, run.tensorboard) as rundir:
             Training(run, system, batches, Gallery(held_out, device), rundir).go(system_name)
     return run.out
 
@@ -74,12 +77,20 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
 class Training:
     """What one process does for a run."""
 
-    def __init__(self, run: Run, system: System, batches: data.Batches, gallery: Gallery, rundir: RunDir):
+    def __init__(
+        self,
+        run: Run,
+        system: System,
+        batches: data.Batches,
+        gallery: Gallery,
+        rundir: RunDir | Elsewhere,
+    ):
         self.run, self.system, self.batches, self.gallery, self.rundir = run, system, batches, gallery, rundir
         self.device = gallery.device
         self.when = Schedule.of(run, batches.batch)
         self.state = State(system, run.ema)
-        self.noise = Noise(run.seed, self.device)
+        self.noise = Noise(run.seed, self.device, ranks.index(), ranks.count())
+        self.picture_noise = Noise(run.seed, self.device)
         self.meter = Meter()
         self.clock = Clock(0.0)
         self.saved: int | None = None  # step of the newest checkpoint
@@ -117,28 +128,28 @@ class Training:
                 ema.update(when.kimg(step + 1), when.kimg(1))
             self.clock.count(when.batch)
             bar.advance(when.batch)
-            stop = signals.caught is not None
-            self.report(step + 1, bar, stop)
-            if stop:
+            late = self.clock.minutes_unsaved > self.run.checkpoint_minutes
+            signals.caught, overdue = ranks.agreed(signals.caught, int(late))
+            self.report(step + 1, bar, stop=bool(signals.caught), overdue=bool(overdue))
+            if signals.caught:
                 return step + 1
         return when.total
 
-    def report(self, done: int, bar: Progress, stop: bool = False) -> None:
+    def report(self, done: int, bar: Progress, stop: bool = False, overdue: bool = False) -> None:
         """After `done` steps, what is due: terms, then pictures, then a checkpoint of all that."""
         when, images = self.when, done * self.when.batch
-        show, save = when.sample_due(done), when.save_due(done) or stop
-        save |= done > 0 and self.clock.minutes_unsaved > self.run.checkpoint_minutes
+        show, save = when.sample_due(done), when.save_due(done) or stop or overdue
         line: dict[str, float] = {}
         if show or save:
             self.meter.fold()  # nothing is shown or kept of a state that came from NaN
         if when.log_due(done):
             line = {**self.meter.read(), "images_per_s": self.clock.rate()}
         with self.clock.stopped():
-            if show:
+            if show and ranks.index() == 0:
                 system = self.state.ema.system if self.state.ema else self.system
                 if system.has_encoder():
                     line["val_mse"] = self.gallery.val_mse(system, when.batch)
-                for name, picture in self.gallery.look(system, self.noise, when.batch).items():
+                for name, picture in self.gallery.look(system, self.picture_noise, when.batch).items():
                     self.rundir.picture(name, picture, images)
             if line:
                 line = {"step": done, "kimg": when.kimg(done), **line, "seconds": self.clock.seconds}
@@ -148,7 +159,10 @@ class Training:
                 self.save(done, must=stop or done == when.total)
 
     def save(self, done: int, must: bool) -> None:
-        """A checkpoint after `done` steps, never of a state that is not finite."""
+        """A checkpoint after `done` steps, never of a state that is not finite. Of all ranks' equal states one."""
+        self.clock.saved()
+        if ranks.index():
+            return
         tensors = self.state.tensors()
         if bad := first_non_finite(tensors):
             raise NonFinite(done - 1, bad)
@@ -159,7 +173,6 @@ class Training:
             "lr": self.state.settings(),
             "machine": machine(self.device),
         }
-        self.clock.saved()
         try:
             self.rundir.save(done, tensors, meta, self.run.keep)
             self.saved = done
@@ -171,7 +184,7 @@ class Training:
 
     def resume(self) -> int:
         """Load the newest whole checkpoint, if there is one; returns the steps it has done."""
-        found = self.rundir.latest()
+        found = checkpoint.shared(self.rundir.latest())
         if found is None:
             self.rundir.rewind(0, 0)
             return 0
@@ -224,7 +237,8 @@ def machine(device: torch.device) -> str:
     if kernels == "auto" and _native.status().get(device.type, "none") is None:
         kernels = "native"
     made = f"bigan {bigan.__version__} ({kernels} kernels), torch {torch.__version__}"
+    together = f", {ranks.count()} processes" if ranks.count() > 1 else ""
     if device.type == "cuda":
-        return f"{made}, {torch.cuda.get_device_name(device)}"
+        return f"{made}, {torch.cuda.get_device_name(device)}{together}"
     chip = torch.backends.cpu.get_cpu_capability()  # of PyTorch's kernels: AVX2, AVX512, ...
-    return f"{made}, {device.type} {chip}, {torch.get_num_threads()} threads"
+    return f"{made}, {device.type} {chip}, {torch.get_num_threads()} threads{together}"

@@ -139,6 +139,24 @@ class RunDir:
                 tell(f"cannot write {what} in {self.path}: {error.strerror}; training goes on without")
 
 
+class Elsewhere:
+    """The run's directory for a process that is not the one that writes it (bigan/ranks.py): nothing happens."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+
+    def nothing(self, *_: Any, **__: Any) -> None:
+        return
+
+    latest = save = log = picture = rewind = write_config = nothing
+
+    def __enter__(self) -> "Elsewhere":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+
 def read_config(path: Path) -> dict[str, Any] | None:
     """config.json of a run directory; None where there is none."""
     file = path / "config.json"

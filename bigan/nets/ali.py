@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from bigan.nets.norm import BatchNorm2d
+
 Layers = Sequence[tuple[int, int, int]]
 
 
@@ -187,7 +189,7 @@ def _conv(inputs: int, channels: int, kernel: int, stride: int, bias: bool) -> n
 
 
 def _norm(channels: int) -> nn.Module:
-    return nn.BatchNorm2d(channels, eps=1e-4, momentum=0.05)
+    return BatchNorm2d(channels, eps=1e-4, momentum=0.05)
 
 
 def _act(slope: float) -> nn.Module:

@@ -34,7 +34,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bigan import nets, ops
+from bigan import nets, ops, ranks
 from bigan.nets.age import SIDES
 from bigan.ops.latent_match import MATCHES
 from bigan.systems.base import Player, Preset, System, arg, detached
@@ -150,6 +150,7 @@ class AGE(System):
     def divergence(self, e: Tensor) -> tuple[Tensor, Tensor]:
         """How far the codes are from the prior, and their total variance: on the sphere 0 to 1.  -> [], []"""
         variant = "published" if self.config.variant == "official" else "correct"
+        e = ranks.gathered(e)
         kl, _, var = ops.moment_kl(e, variant=variant, direction=self.config.direction)  # eq. 7
         return kl, var.sum()
 

@@ -110,7 +110,7 @@ class ALI(System):
         if self.config.noise:
             return self.enc(self.with_noise(x, noise), y), {}
         mu, logstd = self.enc(x, y).chunk(2, dim=1)
-        z, kl = ops.reparam_kl(mu, logstd, logstd=True, reduction="mean", **noise.draw())
+        z, kl = ops.reparam_kl(mu, logstd, logstd=True, reduction="mean", **noise.draw(len(x)))
         return z, {"kl": kl}
 
     def with_noise(self, x: Tensor, noise) -> Tensor:

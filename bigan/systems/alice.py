@@ -93,7 +93,7 @@ class ALICE(System):
 
     def posterior(self, x: Tensor, noise) -> Tensor:
         """e ~ q(z|x).  [B, C, H, W] -> [B, Z]"""
-        return ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw())[0]
+        return ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw(len(x)))[0]
 
     def pairs(self, critic, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """L_D, L_G and accuracies of a critic that tells (a, a) from (a, b)."""

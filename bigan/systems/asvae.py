@@ -75,7 +75,7 @@ class ASVAE(System):
 
     def step(self, x: Tensor, noise, *, kimg: float, gen: Player, critic: Player) -> dict[str, Tensor]:
         z = self.prior(len(x), noise)
-        e, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(), reduction="mean")
+        e, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)), reduction="mean")
         x_p, x_r = self.generate(z), self.dec(e)
 
         q, p = self.critic_q(x, e), self.critic_p(x_p, z)  # f1, f2: [B, 1], [B, 1]

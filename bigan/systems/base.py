@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import torch
 from torch import Tensor, nn
 
+from bigan import ranks
 from bigan.errors import UserError
 
 
@@ -87,8 +88,7 @@ class Player:
         for player in players:
             player.opt.zero_grad(set_to_none=True)
         loss.backward(inputs=[p for player in players for p in player.params], retain_graph=retain_graph)
-        for player in players:
-            player.opt.step()
+        descend(players)
 
     def scale_lr(self, factor: float) -> None:
         """The step size becomes `factor` times the one this player was made with."""
@@ -112,6 +112,12 @@ def minimize_at_once(*moves: tuple[Player | Sequence[Player], Tensor]) -> None:
         player.opt.zero_grad(set_to_none=True)
     for i, (group, loss) in enumerate(groups):
         loss.backward(inputs=[p for player in group for p in player.params], retain_graph=i + 1 < len(groups))
+    descend(players)
+
+
+def descend(players: Sequence[Player]) -> None:
+    """One step of each optimiser, by the gradients that stand, averaged over the ranks."""
+    ranks.average_([p.grad for player in players for p in player.params if p.grad is not None])
     for player in players:
         player.opt.step()
 

@@ -21,7 +21,7 @@ from typing import Literal
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from bigan import ops
+from bigan import ops, ranks
 from bigan.nets import dcgan
 from bigan.systems.base import Player, Preset, System, adams, arg, detached, minimize_at_once, need, need_sane
 
@@ -61,7 +61,7 @@ class EBGAN(System):
         x_p = self.sample(len(x), noise)
         (real, _), (fake, code) = self.energy(x), self.energy(x_p)  # [B]
         loss_d = real.mean() + (c.margin - fake).relu().mean()  # eq. 1
-        pull = pulling_away(code) if c.w_pt else x.new_zeros(())
+        pull = pulling_away(ranks.gathered(code)) if c.w_pt else x.new_zeros(())
         loss_g = fake.mean() + c.w_pt * pull  # eq. 2
         minimize_at_once((dec, loss_g), (critic, loss_d))
         return detached(loss_d=loss_d, loss_g=loss_g, real=real.mean(), fake=fake.mean(), pull=pull)

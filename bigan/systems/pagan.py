@@ -74,7 +74,7 @@ class PAGAN(System):
     def step(self, x: Tensor, noise, *, kimg: float, enc: Player, dec: Player, critic: Player) -> dict:
         """The paper's algorithm; all gradients are taken at the same parameters."""
         z = self.prior(len(x), noise)
-        z_r, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(), reduction="mean")
+        z_r, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)), reduction="mean")
         x_p, x_r = self.generate(z), self.dec(z_r)
 
         d_x, g_x, right_x = ops.logistic_adversarial(self.critic_x(x), self.critic_x(x_p))  # eq. L_Dx
@@ -101,7 +101,7 @@ class PAGAN(System):
         c = self.config
         contrast = (1 - c.contrast, 1 + c.contrast) if c.contrast else None
         how = {"pad": c.pad, "kernel_size": c.blur, "contrast": contrast}
-        return ops.augment_pair(x, **how, layout="width", **noise.draw())  # eq. a(x)
+        return ops.augment_pair(x, **how, layout="width", **noise.draw(len(x)))  # eq. a(x)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the code.  [B, C, S, S] -> [B, Z], [B, Z]"""

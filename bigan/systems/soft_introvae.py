@@ -93,7 +93,7 @@ class SoftIntroVAE(System):
 
     def posterior(self, x: Tensor, noise, reduction: str = "mean") -> tuple[Tensor, Tensor]:
         """z ~ q(z|x) and K(x).  [B, C, H, W] -> [B, Z], [] or [B]"""
-        return ops.reparam_kl(*self.enc(x), **noise.draw(), reduction=reduction)
+        return ops.reparam_kl(*self.enc(x), **noise.draw(len(x)), reduction=reduction)
 
     def exp_elbo(self, x: Tensor, noise) -> Tensor:
         """Batch mean of exp(2s ELBO(x)), x a fake that is stopped where the encoder reads it.  -> []"""

@@ -66,7 +66,7 @@ class SVAE(System):
 
     def step(self, x: Tensor, noise, *, kimg: float, gen: Player, critic: Player) -> dict[str, Tensor]:
         z = self.prior(len(x), noise)
-        e, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(), reduction="mean")
+        e, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)), reduction="mean")
         x_p = self.dec(z)
         p, q = self.critic(x_p, z), self.critic(x, e)  # f: [B, 1], [B, 1]
         loss_f, _, (right_p, right_q) = ops.logistic_adversarial(p, q)  # eq. L_f

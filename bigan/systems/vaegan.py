@@ -74,7 +74,7 @@ class VAEGAN(System):
         """Algorithm 1."""
         c = self.config
         x_p = self.sample(len(x), noise)
-        z, kl = ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw(), reduction="mean")
+        z, kl = ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw(len(x)), reduction="mean")
         f, f_r, f_p = (self.critic[: self.f](image) for image in (x, self.dec(z), x_p))
         rec = 0.5 * mse_loss(f_r, f, reduction="sum") / len(x)  # eq. 7
 
