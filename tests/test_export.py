@@ -210,12 +210,15 @@ torch.save(put, "out.pt")
     assert not torch.allclose(out["images"], out["new"], atol=1e-3)  # or the statistics would not matter
 
 
-def test_bigan_s_operators_become_pytorch_s():
-    """AGE's codes end on the sphere, by an operator of bigan."""
-    model = untrained("age")
-    graph = programs.traced(programs.Function(model, "encode"), torch.rand(2, *model.image_shape)).graph
-    called = {str(node.target) for node in graph.nodes if node.op == "call_function"}
+@pytest.mark.parametrize("name", ["age", "ali"])
+def test_encoders_with_steps_of_their_own_are_traced(name):
+    """AGE's codes end on the sphere, by an operator of bigan; ALI's images get channels of noise, or none."""
+    model = untrained(name)
+    program = programs.traced(programs.Function(model, "encode"), torch.rand(2, *model.image_shape))
+    called = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
     assert any("conv2d" in name for name in called) and not any("bigan" in name for name in called)
+    x = torch.rand(3, *model.image_shape)
+    torch.testing.assert_close(program.module()(x), model.encode(x))
 
 
 def test_a_program_that_computes_something_else_is_found(tmp_path):
