@@ -204,7 +204,7 @@ def _images(system: System, record: dict[str, Any], source: str | None, n: int) 
     else:
         run = from_json(Run, record["run"])
         try:
-            everything = data.load(run.data, size=run.size, skip_bad=run.skip_bad)
+            everything = data.load(run.data, size=run.size, skip_bad=run.skip_bad, cache=run.cache)
         except data.DataError as error:
             raise UserError(f"{error}\n(the run's own data; --data gives another name or path)") from error
         if everything.fingerprint != record["data"]["fingerprint"]:
@@ -217,7 +217,7 @@ def _images(system: System, record: dict[str, Any], source: str | None, n: int) 
     if len(images) < n:
         print(f"bigan: there are only {len(images)} {what}", file=sys.stderr)
     index = torch.arange(min(n, len(images))) * len(images) // min(n, len(images))
-    return data.scale(images.images[index], system.data_range), what
+    return data.scale(images.take(index), system.data_range), what
 
 
 def _chunk(system: System) -> int:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ class Want:
     skip_bad: bool = False
     limit: int | None = None
     progress: Callable[[int, int], None] | None = None  # called with (images read, images in all)
+    cache: Path | None = None  # folder that holds the decoded images, in place of the memory
 
     def __post_init__(self):
         if self.size is not None and self.size < 1:
@@ -74,6 +76,10 @@ class Images:
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
         digest.update(self.images.reshape(-1).numpy().data)
         return digest.hexdigest()[:16]
+
+    def take(self, index: Tensor) -> Tensor:
+        """The pixels of the images at `index`, on the CPU.  [n] int64 -> [n, C, H, W] uint8"""
+        return self.images.index_select(0, index)
 
     def __getitem__(self, index: Tensor) -> "Images":
         """The images at `index` [n] int64, in that order."""

@@ -16,7 +16,7 @@ from bigan.systems.base import arg
 # `data` may move: its fingerprint is compared instead.
 FREE = {
     "out", "data", "kimg", "device", "skip_bad", "log_every", "sample_every", "checkpoint_every",
-    "checkpoint_minutes", "keep", "tensorboard",
+    "checkpoint_minutes", "keep", "tensorboard", "cache",
 }  # fmt: skip
 
 OUT = Path("runs/run")
@@ -28,6 +28,7 @@ class Run:
 
     out: Path = arg(OUT, "run directory; the same command resumes it")  # noqa: RUF009 (a Path never changes)
     data: str = arg("digits", "a name (digits, cifar10, ...), a folder or zip of images, .npz, ...")
+    cache: Path | None = arg(None, "folder for decoded images, in place of the memory: for larger data")  # noqa: RUF009
     size: int = arg(32, "side of the images in pixels; others are cropped to a square and resized")
     batch: int = arg(64, "images in a training step, of all processes together")
     kimg: float = arg(100.0, "length of the training, thousands of images; a larger value continues a run")
@@ -47,6 +48,7 @@ class Run:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "out", Path(self.out))
+        object.__setattr__(self, "cache", None if self.cache is None else Path(self.cache))
         for name in ("size", "batch", "keep"):
             _need(getattr(self, name) >= 1, name, "must be 1 or more", getattr(self, name))
         for name in ("kimg", "holdout", "checkpoint_minutes"):

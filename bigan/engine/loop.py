@@ -42,7 +42,7 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
     """
     device = run.torch_device
     module = systems.load(system_name)
-    images = data.load(run.data, size=run.size, skip_bad=run.skip_bad)
+    images = data.load(run.data, size=run.size, skip_bad=run.skip_bad, cache=run.cache)
     seen, held_out = data.split(images, run.held_out, run.seed)
     if not len(held_out):
         raise UserError(f"--holdout {run.holdout:g} leaves no image to test on")
@@ -57,7 +57,8 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
         dealt = ranks.index(), ranks.count()
         batches = data.Batches(seen, run.batch, run.seed, device, run.flip, system.data_range, *dealt)
         with torch.no_grad():
-            system.prepare(data.scale(batches.images[spread(len(seen), PREPARE)], system.data_range))
+            first = seen.take(spread(len(seen), PREPARE)).to(device)
+            system.prepare(data.scale(first, system.data_range))
         record: dict[str, Any] = {
             "bigan": bigan.__version__,
             "system": system_name,
