@@ -44,7 +44,9 @@ class Config:  # the defaults are the paper's for CIFAR-10
     contrast: float = arg(0.0, "its contrast, uniform in 1 - this to 1 + this; 0: none")
     w_l1: float = arg(1.0, "weight of the L1 error with pairs=l1, a mean over pixels")
     enc_norm: Literal["none", "batch", "spectral"] = arg("batch", "normalisation of the encoder")
+    sigma: float = arg(1.0, "deviation of an image's code at the start of the training")
     lr: float = arg(2e-4, "Adam step size of all players")
+    lr_enc: float = arg(0.0, "that of the encoder, where it is another; 0: lr")
     beta1: float = arg(0.5, "Adam's first decay rate")
 
 
@@ -56,7 +58,7 @@ class PAGAN(System):
         c = config
         _check(c, image_shape)
         colours, side, _ = image_shape
-        self.enc = nets_pagan.encoder(image_shape, c.channels, c.z_dim, c.enc_norm)
+        self.enc = nets_pagan.encoder(image_shape, c.channels, c.z_dim, c.enc_norm, c.sigma)
         self.dec = nets_pagan.generator(c.z_dim, c.channels, image_shape)
         self.dec_prior = nets.Statistics(self.dec)
         self.critic_x = nets_pagan.critic(image_shape, c.channels)
@@ -69,7 +71,8 @@ class PAGAN(System):
         critics = [net for name, net in self.named_children() if name.startswith("critic")]
         modules = {"enc": [self.enc], "dec": [self.dec], "critic": critics}
         betas = (self.config.beta1, 0.999)
-        return {name: Player(name, nets_, self.config.lr, betas) for name, nets_ in modules.items()}
+        lr = {"enc": self.config.lr_enc or self.config.lr}
+        return {n: Player(n, nets_, lr.get(n, self.config.lr), betas) for n, nets_ in modules.items()}
 
     def step(self, x: Tensor, noise, *, kimg: float, enc: Player, dec: Player, critic: Player) -> dict:
         """The paper's algorithm; all gradients are taken at the same parameters."""
@@ -154,3 +157,4 @@ def _check(c: Config, image_shape: tuple[int, int, int]) -> None:
     need(c.pad < side, "pagan", f"pad must be less than the side, {side}", c.pad)
     need(c.blur % 2 == 1, "pagan", "blur must be odd", c.blur)
     need(c.contrast <= 1, "pagan", "contrast must be at most 1", c.contrast)
+    need(c.sigma > 0, "pagan", "sigma must be positive", c.sigma)
