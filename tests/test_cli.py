@@ -20,7 +20,8 @@ from bigan.engine.config import Run
 HERE = str(Path(bigan.__file__).parent.parent)  # of the bigan under test, installed or not
 TRAIN_FLAGS = """
     --preset --dry-run
-    --out --data --cache --size --batch --kimg --seed --device --holdout --flip --no-flip --ema --log-every
+    --out --data --cache --size --batch --kimg --init-from --seed --device --holdout --flip --no-flip --ema
+    --log-every
     --sample-every --checkpoint-every --checkpoint-minutes --keep --skip-bad --no-skip-bad
     --tensorboard --no-tensorboard
 """
@@ -52,7 +53,7 @@ def python(*args: str, stdout=subprocess.PIPE, **env: str) -> subprocess.Complet
 
 
 def test_commands():
-    assert list(COMMANDS) == ["train", "sample", "reconstruct", "interpolate", "list", "info"]
+    assert list(COMMANDS) == ["train", "sample", "reconstruct", "interpolate", "export", "list", "info"]
 
 
 def test_train_flags(capsys):

@@ -18,6 +18,7 @@ COMMANDS = {
     "sample": ("pictures.sample", "RUN", "a grid of new images from a run's generator"),
     "reconstruct": ("pictures.reconstruct", "RUN", "images beside their reconstructions, and the error"),
     "interpolate": ("pictures.interpolate", "RUN", "walks between the codes of pairs of images"),
+    "export": ("export.export", "RUN", "a run's encoder and generator alone, for `bigan.load`, ONNX, ..."),
     "list": ("show.list_systems", "", "the systems and their presets"),
     "info": ("show.info", "", "versions, devices, and which operator backends work here"),
 }

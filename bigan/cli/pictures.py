@@ -161,11 +161,17 @@ def _parse(cls: type[Any], args: list[str]) -> Any:
 
 
 def _load(c: Any) -> tuple[System, dict[str, Any]]:
-    if not (c.run / "config.json").is_file():
-        wrong = "is no run directory: it has no config.json" if c.run.is_dir() else "is no run directory"
-        raise UserError(f"{str(c.run)!r} {wrong}{_near(c.run)}")
-    checked = Run(device=c.device, seed=getattr(c, "seed", 0))
-    return load_run(c.run, c.ema, checked.torch_device)
+    return load_model(c.run, c.ema, Run(device=c.device, seed=getattr(c, "seed", 0)).torch_device)
+
+
+def load_model(
+    run: Path, ema: bool = True, device: torch.device | str = "cpu"
+) -> tuple[System, dict[str, Any]]:
+    """`load_run`, which names the runs that may have been meant where `run` is none."""
+    if not (run / "config.json").is_file():
+        wrong = "is no run directory: it has no config.json" if run.is_dir() else "is no run directory"
+        raise UserError(f"{str(run)!r} {wrong}{_near(run)}")
+    return load_run(run, ema, device)
 
 
 def _load_encoder(c: Any) -> tuple[System, dict[str, Any]]:

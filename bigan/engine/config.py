@@ -32,6 +32,7 @@ class Run:
     size: int = arg(32, "side of the images in pixels; others are cropped to a square and resized")
     batch: int = arg(64, "images in a training step, of all processes together")
     kimg: float = arg(100.0, "length of the training, thousands of images; a larger value continues a run")
+    init_from: str = arg("", "run whose weights to start from, with fresh optimisers; its networks must fit")
     seed: int = arg(0, "decides weights, data order, held-out images and noise: same seed, same run")
     device: str = arg("auto", "auto (the GPU if there is one), cpu, cuda or cuda:N")
     holdout: float = arg(0.1, "images never trained on: a fraction below 1, or how many")

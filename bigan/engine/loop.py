@@ -19,6 +19,7 @@ from bigan.engine import checkpoint
 from bigan.engine.checkpoint import NotSaved
 from bigan.engine.config import Run, to_json
 from bigan.engine.gallery import Gallery, spread
+from bigan.engine.initial import start_from
 from bigan.engine.loadrun import build
 from bigan.engine.meter import Meter, NonFinite
 from bigan.engine.noise import Noise
@@ -58,7 +59,7 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
         with torch.no_grad():
             first = seen.take(spread(len(seen), PREPARE)).to(device)
             system.prepare(data.scale(first, system.data_range))
-        record = {
+        record: dict[str, Any] = {
             "bigan": bigan.__version__,
             "system": system_name,
             "preset": preset,
@@ -67,6 +68,8 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
             "run": to_json(run),
             "data": {"name": images.name, "fingerprint": images.fingerprint},
         }
+        if run.init_from:
+            record["init"] = start_from(system, run)
         with Elsewhere(run.out) if ranks.index() else RunDir(run.out, record, run.tensorboard) as rundir:
             Training(run, system, batches, Gallery(held_out, device), rundir).go(system_name)
     return run.out

@@ -209,7 +209,7 @@ PRESETS = {
             z_dim=64, e_updates="1;KL_fake:1,KL_real:1,match_z:0,match_x:15",
             g_updates="3;KL_fake:1,match_z:1000,match_x:0", epoch=162_560, drop_lr=0,
         ),
-        batch=256, kimg=162.56, size=64, note="not yet run",
+        batch=256, kimg=162.56, size=64, note="with --init-from a run of `celeba`; not yet run",
     ),
 }  # fmt: skip
 

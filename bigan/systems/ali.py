@@ -132,7 +132,7 @@ class ALI(System):
             self.dec.untied.bias.copy_(log_odds(x))
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        silence = x.new_zeros(len(x), self.config.noise, *x.shape[2:])
+        silence = x.new_zeros(x.shape[0], self.config.noise, *x.shape[2:])  # any batch, also when traced
         return self.enc(torch.cat([x, silence], dim=1), self.embed(labels))[:, : self.z_dim]
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -29,8 +29,11 @@ def need(ok: bool, system: str, what: str, got: Any) -> None:
         raise ValueError(f"{system}: {what}, got {got}")
 
 
-def need_sane(system: str, config: Any, image_shape: Sequence[int]) -> None:
-    """Refuses what no system can take: a choice there is not, a width of 0, a negative or NaN number."""
+def need_sane(system: str, config: Any, image_shape: Sequence[int], *halving: Sequence[int]) -> None:
+    """Refuses what no system can take: a choice there is not, a width of 0, a negative or NaN number.
+
+    halving: widths of networks of stride-2 layers, as `need_halves` has them.
+    """
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
         if get_origin(f.type) is Literal:
@@ -50,6 +53,8 @@ def need_sane(system: str, config: Any, image_shape: Sequence[int]) -> None:
             need(min(value, default=1) > 0, system, f"{f.name} must be positive widths", value)
     channels, height, width = image_shape
     need(channels > 0 and height == width > 0, system, "images must be squares of some channels", image_shape)
+    for widths in halving:
+        need_halves(system, widths, height)
 
 
 def need_halves(system: str, channels: Sequence[int], side: int) -> None:
@@ -92,6 +97,13 @@ class Player:
             group["lr"] = old.fill_(new) if isinstance(old, Tensor) else new
 
 
+def adams(config: Any, **networks: nn.Module | Sequence[nn.Module]) -> dict[str, Player]:
+    """A player for each keyword, of its network or networks, by the config's lr, beta1 and, if any, beta2."""
+    betas = config.beta1, getattr(config, "beta2", 0.999)
+    listed = {name: [nets] if isinstance(nets, nn.Module) else nets for name, nets in networks.items()}
+    return {name: Player(name, nets, config.lr, betas) for name, nets in listed.items()}
+
+
 def minimize_at_once(*moves: tuple[Player | Sequence[Player], Tensor]) -> None:
     """One descent step of each player, or group of them, on a loss of its own, all from the same point."""
     groups = [([who] if isinstance(who, Player) else who, loss) for who, loss in moves]
@@ -108,6 +120,11 @@ def descend(players: Sequence[Player]) -> None:
     ranks.average_([p.grad for player in players for p in player.params if p.grad is not None])
     for player in players:
         player.opt.step()
+
+
+def gaussian_nll(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    """Batch mean of -log N(z; mu, sigma^2), without its constant.  [B, Z], [B, Z], [B, Z] -> []"""
+    return 0.5 * ((z - mu).square() * (-logvar).exp() + logvar).sum(1).mean()
 
 
 @dataclasses.dataclass(frozen=True)
