@@ -11,7 +11,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from bigan import ops, systems
 from bigan.engine.noise import Noise
 from bigan.spectral_norm import SpectralNorm
-from bigan.systems.base import Player, System
+from bigan.systems.base import System
 
 NAMES = ("pagan", "ali", "introvae", "age")
 SEED = 7

@@ -80,10 +80,17 @@ class Player:
         """
         players = (self, *also)
         for player in players:
-            player.opt.zero_grad(set_to_none=True)
+            player.zero_grad()
         loss.backward(inputs=[p for player in players for p in player.params], retain_graph=retain_graph)
         for player in players:
-            player.opt.step()
+            player.move()
+
+    def zero_grad(self) -> None:
+        self.opt.zero_grad(set_to_none=True)
+
+    def move(self) -> None:
+        """The optimiser's step, by the gradients as they are."""
+        self.opt.step()
 
     def scale_lr(self, factor: float) -> None:
         """The step size becomes `factor` times the one this player was made with."""
@@ -97,11 +104,11 @@ def minimize_at_once(*moves: tuple[Player | Sequence[Player], Tensor]) -> None:
     groups = [([who] if isinstance(who, Player) else who, loss) for who, loss in moves]
     players = [player for group, _ in groups for player in group]
     for player in players:
-        player.opt.zero_grad(set_to_none=True)
+        player.zero_grad()
     for i, (group, loss) in enumerate(groups):
         loss.backward(inputs=[p for player in group for p in player.params], retain_graph=i + 1 < len(groups))
     for player in players:
-        player.opt.step()
+        player.move()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +132,7 @@ class System(nn.Module, abc.ABC):
     data_range: tuple[float, float]  # of the images that step and encode take and decode gives
     z_dim: int
     labels: int = 0  # attributes of each image that step needs beside it
+    one_pass: bool = False  # whether its games are played by one backward: systems/onepass.py
 
     def __init__(self, config: Any, image_shape: tuple[int, int, int]):  # (C, H, W)
         """Raises ValueError, and says what it can take, where the two do not fit."""
@@ -143,6 +151,10 @@ class System(nn.Module, abc.ABC):
         x: [B, C, H, W]. Draws from `noise` (bigan.engine.noise.Noise) alone. Returns its terms as
         detached scalars, and never waits for the device.
         """
+
+    def critics(self) -> list[nn.Module]:
+        """The networks that `step` plays against in a Game (systems/onepass.py), all players moving at once."""
+        return []
 
     @classmethod
     def has_encoder(cls) -> bool:
