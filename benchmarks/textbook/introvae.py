@@ -1,5 +1,7 @@
 """IntroVAE (Huang et al. 2018, arXiv:1807.06358), from Algorithm 1 and the authors' code."""
 
+import itertools
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -25,7 +27,7 @@ def expands(a, b):  # as published
 def encoder(widths, z_dim, channels):
     layers = [nn.Conv2d(channels, widths[0], 5, 1, 2, bias=False), nn.BatchNorm2d(widths[0])]
     layers += [nn.LeakyReLU(0.2, inplace=True), nn.AvgPool2d(2)]
-    for a, b in zip(widths, widths[1:], strict=False):
+    for a, b in itertools.pairwise(widths):
         layers += [Residual(a, b, expands(a, b)), nn.AvgPool2d(2)]
     last = widths[-1]
     return nn.Sequential(*layers, Residual(last, last, False), nn.Flatten(), nn.Linear(16 * last, 2 * z_dim))

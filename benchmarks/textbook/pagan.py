@@ -1,5 +1,7 @@
 """PAGAN (Alanov et al. 2018, arXiv:1810.04920), CIFAR-10 setting, from the paper."""
 
+import itertools
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -8,7 +10,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 def stack(in_channels, height, width, widths, outputs, batch_norm):
     layers = [nn.Conv2d(in_channels, widths[0], 3, 1, 1), nn.LeakyReLU(0.2)]
-    for a, b in zip(widths, widths[1:], strict=False):
+    for a, b in itertools.pairwise(widths):
         for conv in (nn.Conv2d(a, b, 4, 2, 1), nn.Conv2d(b, b, 3, 1, 1)):
             layers.append(conv)
             if batch_norm:
