@@ -64,6 +64,7 @@ class Player:
     """Networks that share one optimiser, e.g. a GAN's encoder. Owns what of an update is not mathematics."""
 
     optimizer = torch.optim.Adam  # what makes the optimiser of every player, from (params, lr=, betas=)
+    clip = 0.0  # largest norm of the gradient; 0: any
 
     def __init__(
         self, name: str, modules: Iterable[nn.Module], lr: float, betas=(0.9, 0.999), **options: Any
@@ -81,7 +82,7 @@ class Player:
         players = (self, *also)
         for player in players:
             player.zero_grad()
-        loss.backward(inputs=[p for player in players for p in player.params], retain_graph=retain_graph)
+        backward([loss], inputs=[p for player in players for p in player.params], retain_graph=retain_graph)
         for player in players:
             player.move()
 
@@ -89,14 +90,30 @@ class Player:
         self.opt.zero_grad(set_to_none=True)
 
     def move(self) -> None:
-        """The optimiser's step, by the gradients as they are."""
-        self.opt.step()
+        """The optimiser's step, by the gradients that are there."""
+        with phase("optimizer"):
+            if self.clip:
+                torch.nn.utils.clip_grad_norm_(self.params, self.clip)
+            self.opt.step()
 
     def scale_lr(self, factor: float) -> None:
         """The step size becomes `factor` times the one this player was made with."""
         for group in self.opt.param_groups:
             old, new = group["lr"], factor * self.lr
             group["lr"] = old.fill_(new) if isinstance(old, Tensor) else new
+
+
+def backward(tensors: Sequence[Tensor], grads: Sequence[Tensor] | None = None, **options: Any) -> None:
+    """torch.autograd.backward, outside of autocast: its types are those of the forward."""
+    with phase("backward"), torch._C._DisableAutocast():
+        torch.autograd.backward(tensors, grads, **options)
+
+
+def phase(name: str) -> contextlib.AbstractContextManager:
+    """A stretch of a step that --profile tells apart; nothing while no profiler runs."""
+    if torch.autograd._profiler_enabled():
+        return torch.profiler.record_function(f"bigan: {name}")
+    return contextlib.nullcontext()
 
 
 def minimize_at_once(*moves: tuple[Player | Sequence[Player], Tensor]) -> None:
@@ -106,7 +123,8 @@ def minimize_at_once(*moves: tuple[Player | Sequence[Player], Tensor]) -> None:
     for player in players:
         player.zero_grad()
     for i, (group, loss) in enumerate(groups):
-        loss.backward(inputs=[p for player in group for p in player.params], retain_graph=i + 1 < len(groups))
+        params = [p for player in group for p in player.params]
+        backward([loss], inputs=params, retain_graph=i + 1 < len(groups))
     for player in players:
         player.move()
 
@@ -175,6 +193,10 @@ class System(nn.Module, abc.ABC):
         Whatever this sets is overwritten when a run is resumed.  x: [N, C, H, W]
         """
         return
+
+    def kind(self, kimg: float, batch: int) -> str:
+        """Which kind of step comes after `kimg` thousand images; those of one kind do the same on other numbers."""
+        return ""
 
     def lr_scale(self, kimg: float) -> float:
         """What every player's step size is multiplied by, in the step after `kimg` thousand images."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bigan.nets.minibatch import MinibatchDiscrimination
-from bigan.systems.base import Player, System, minimize_at_once
+from bigan.systems.base import Player, System, backward, minimize_at_once
 
 Inputs = Tensor | Sequence[Tensor | None]  # of a critic, for one group of samples
 
@@ -117,7 +117,7 @@ class Game:
         inputs += [p for k in critics for player in groups[k][0] for p in player.params]
         losses = [groups[k][1] for k in critics]  # for what in them is of the weights alone, a penalty
         ones = [torch.ones_like(loss) for loss in losses]
-        torch.autograd.backward([*(j.logits for j in judged), *losses], [*roots, *ones], inputs=inputs)
+        backward([*(j.logits for j in judged), *losses], [*roots, *ones], inputs=inputs)
 
         others = [k for k in range(len(groups)) if k not in critics]
         for k in others:
@@ -131,7 +131,7 @@ class Game:
                         tensors.append(tensor)
                         grads.append(grad)
             params = [p for player in group for p in player.params]
-            torch.autograd.backward(tensors, grads, inputs=params, retain_graph=k != others[-1])
+            backward(tensors, grads, inputs=params, retain_graph=k != others[-1])
         for player in players:
             player.move()
 
