@@ -147,6 +147,10 @@ class IAN(System):
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(self.flow(z))
 
+    def kind(self, kimg: float, batch: int) -> str:
+        odd = round(1000 * kimg / batch) % 2
+        return "odd" if odd and self.config.updates != "simultaneous" else ""
+
     def lr_scale(self, kimg: float) -> float:
         passed = [f for at, f in zip(self.config.lr_at, self.config.lr_factors, strict=True) if kimg >= at]
         return passed[-1] if passed else 1.0
