@@ -18,6 +18,7 @@ COMMANDS = {
     "sample": ("pictures.sample", "RUN", "a grid of new images from a run's generator"),
     "reconstruct": ("pictures.reconstruct", "RUN", "images beside their reconstructions, and the error"),
     "interpolate": ("pictures.interpolate", "RUN", "walks between the codes of pairs of images"),
+    "eval": ("evaluate.evaluate", "RUN", "FID and its like, RID, reconstruction errors, probes of codes"),
     "list": ("show.list_systems", "", "the systems and their presets"),
     "info": ("show.info", "", "versions, devices, and which operator backends work here"),
 }

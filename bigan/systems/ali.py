@@ -135,6 +135,9 @@ class ALI(System):
         silence = x.new_zeros(len(x), self.config.noise, *x.shape[2:])
         return self.enc(torch.cat([x, silence], dim=1), self.embed(labels))[:, : self.z_dim]
 
+    def infer(self, x: Tensor, noise) -> Tensor:
+        return self.posterior(x, noise, None)[0]
+
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.dec(joined(z, self.embed(labels)))
 
