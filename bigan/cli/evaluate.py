@@ -80,6 +80,29 @@ def evaluate(args: list[str]) -> int:
     return 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """The curves of a run's log, during the training or after it."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = arg(
+        tyro.MISSING, "the run directory"
+    )
+    out: Annotated[Path | None, default("RUN/plots.png", "PNG")] = arg(
+        None, "the picture, overwritten if it is there"
+    )
+
+
+def plot(args: list[str]) -> int:
+    """Losses and metrics as a PNG."""
+    from bigan.engine import plots
+
+    c = flags.parse(Plot, args, "bigan plot", Plot.__doc__ or "")
+    if c.out is not None and c.out.suffix.lower() != ".png":
+        raise UserError(f"--out must end in .png, got {c.out}")
+    print(f"picture: {plots.plot(c.run, c.out)}")
+    return 0
+
+
 def _images(c: Eval, extractor: Any) -> tuple[list[report.Number], dict[str, Any]]:
     """Two sets of images."""
     from bigan.metrics.compare import compare, pixels

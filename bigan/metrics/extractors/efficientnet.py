@@ -43,11 +43,16 @@ class EfficientNetLite0(Extractor):
         self.name, self.hash = f"efficientnet-lite0-{SIZE}px", hash
         self.net: Any = _fused(net).to(memory_format=torch.channels_last)
 
+    def normalise(self, x: Tensor) -> Tensor:
+        """Pixels 0 to 255 as the network was trained on them."""
+        return (x - 127) / 128
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = x.contiguous(memory_format=torch.channels_last).float()
         x = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", antialias=x.shape[-1] > SIZE)
-        x = x.sub_(127).div_(128).expand(-1, 3, -1, -1)
-        features = self.net.extract_features(x).mean((2, 3))  # [B, 1280]
+        features = self.net.extract_features(self.normalise(x.expand(-1, 3, -1, -1))).mean(
+            (2, 3)
+        )  # [B, 1280]
         return features, self.net._fc(features)
 
 
