@@ -150,7 +150,7 @@ def test_missing_wheels_are_named(monkeypatch):
 def test_inception_is_never_downloaded(tmp_path, monkeypatch):
     pytest.importorskip("torch_fidelity")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(MetricError, match="nothing is downloaded unasked.*checkpoints/weights-inception"):
+    with pytest.raises(MetricError, match=r"nothing is downloaded unasked.*checkpoints/weights-inception"):
         extractors.load("inception")
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "eval": ("evaluate.evaluate", "RUN", "FID and its like, RID, reconstruction errors, probes of codes"),
     "reproduce": ("reproduce.reproduce", "TABLE", "train and measure the rows of a paper's table"),
     "plot": ("evaluate.plot", "RUN", "losses and metrics over images, as a picture"),
+    "classifier": ("classifier.classifier", "train", "an extractor of one's own, from labelled images"),
     "list": ("show.list_systems", "", "the systems and their presets"),
     "info": ("show.info", "", "versions, devices, and which operator backends work here"),
 }

@@ -23,7 +23,7 @@ from bigan.errors import UserError, unknown
 from bigan.metrics import compare, extractors, report
 from bigan.metrics.extractors import Extractor
 from bigan.metrics.markdown import markdown
-from bigan.metrics.published import TABLES, Row, Table
+from bigan.metrics.published import MIXTURE, MODES, TABLES, Row, Table
 from bigan.systems.base import arg
 
 USAGE = """usage: bigan reproduce TABLE [--scale cpu|paper] [--data DATA] [--out DIR] [flags]
@@ -74,13 +74,14 @@ def reproduce(args: list[str]) -> int:
         if wanted not in rows:
             raise unknown("row", wanted, rows)
     out = c.out or Path("runs", "reproduce", f"{name}-{c.scale}")
-    extractor = extractors.load(c.extractor, Run(device=c.device).torch_device)
+    points = table.data == MIXTURE
+    extractor = None if points else extractors.load(c.extractor, Run(device=c.device).torch_device)
     found = {row.name: _kept(out, row, settings(c, table, row, extractor)) for row in table.rows}
     for row in table.rows:
         if c.rows and row.name not in c.rows:
             continue
-        if row.system and row.system not in systems.names():
-            print(f"bigan: {row.name}: this version has no system {row.system}", file=sys.stderr)
+        if why := missing(c, table, row):
+            print(f"bigan: {row.name} is left out: {why}", file=sys.stderr)
         elif found[row.name] is None:
             print(f"bigan: {row.name}", file=sys.stderr)
             found[row.name] = measure(c, table, row, extractor, out)
@@ -91,28 +92,46 @@ def reproduce(args: list[str]) -> int:
     return 0
 
 
-def settings(c: Reproduce, table: Table, row: Row, extractor: Extractor) -> dict[str, Any]:
+def settings(c: Reproduce, table: Table, row: Row, extractor: Extractor | None) -> dict[str, Any]:
     """All that decides a row's numbers; a row measured with other settings is measured again."""
     cpu = c.scale == "cpu"
     how: dict[str, Any] = {
         "scale": c.scale, "data": c.data or table.data, "test": c.test, "seed": c.seed, "size": table.size,
         "n": c.n or (2000 if cpu else 0), "samples": c.samples or (2000 if cpu else 50_000),
-        "extractor": extractor.label, "system": row.system, "preset": row.preset,
+        "extractor": extractor.label if extractor else "none", "system": row.system, "preset": row.preset,
     }  # fmt: skip
-    if row.system in systems.names():
+    if table.data == MIXTURE:
+        from bigan.metrics.mixture import SAMPLES
+
+        seeds, kimg = (3, table.kimg) if cpu else (10, 20_000)  # 200 epochs of 100,000 points
+        sizes = {"data": MIXTURE, "n": 0, "samples": SAMPLES, "size": 1, "extractor": "none"}
+        return {**how, **sizes, "seeds": seeds, "kimg": c.kimg or kimg}
+    if row.system and missing(c, table, row) is None:
         preset, config, run = plan(c, table, row, Path())
         how |= {"preset": preset, "kimg": run.kimg, "batch": run.batch, "size": run.size}
         how["config"] = to_json(config)
     return how
 
 
+def missing(c: Reproduce, table: Table, row: Row) -> str | None:
+    """Why a row cannot be trained here."""
+    if table.data == MIXTURE:
+        return None if row.system else row.note
+    if row.system and row.system not in systems.names():
+        return f"this version has no system {row.system}"
+    presets = systems.load(row.system).PRESETS if row.system else {}
+    wanted = row.preset if c.scale == "paper" else "cpu"
+    if row.system and wanted not in presets:
+        return (
+            f"{row.system} has no preset {wanted}: the paper's settings are not known, or not of these images"
+        )
+    return None
+
+
 def plan(c: Reproduce, table: Table, row: Row, out: Path) -> tuple[str, Any, Run]:
     """(preset, Config, Run) of a row's training."""
-    presets = systems.load(row.system).PRESETS
     preset = "cpu" if c.scale == "cpu" else row.preset
-    if preset not in presets:
-        raise UserError(f"{row.name}: {row.system} has no preset {preset!r}; --rows leaves the row out")
-    p = presets[preset]
+    p = systems.load(row.system).PRESETS[preset]
     small = c.scale == "cpu"
     config = dataclasses.replace(p.config, **row.changes) if small else p.config
     own_size = p.size if small and not row.changes else table.size  # networks whose layers fix the size
@@ -129,14 +148,16 @@ def plan(c: Reproduce, table: Table, row: Row, out: Path) -> tuple[str, Any, Run
     return preset, config, run
 
 
-def measure(c: Reproduce, table: Table, row: Row, extractor: Extractor, out: Path) -> dict[str, Any]:
+def measure(c: Reproduce, table: Table, row: Row, extractor: Extractor | None, out: Path) -> dict[str, Any]:
     """Train a row, or go on with it, measure it, and keep the numbers beside the run."""
     from bigan.engine.loop import train
     from bigan.metrics.evaluate import How, evaluate, probes
 
     how = settings(c, table, row, extractor)
     numbers: list[report.Number] = []
-    if row.system:
+    if table.data == MIXTURE:
+        numbers = _mixture(c, how, out / _slug(row))
+    elif row.system:
         preset, config, run = plan(c, table, row, out / _slug(row))
         train(row.system, config, run, preset)
         system, _ = load_run(run.out, device=run.torch_device)
@@ -153,10 +174,36 @@ def measure(c: Reproduce, table: Table, row: Row, extractor: Extractor, out: Pat
         pad = round(0.1 * how["size"])
         rng = Noise(c.seed, "cpu").at(PICTURES).draw()
         shifted = ops.augment_pair(real.images, pad=pad, dtype=torch.float32, **rng).round().to(torch.uint8)
+        assert extractor is not None
         numbers = compare.compare(real.images, shifted, extractor, paired=True, keep=True)
     found = json.loads(report.to_json(numbers, settings=how))
     _write(out / _slug(row) / "numbers.json", json.dumps(found, indent=2) + "\n")
     return found
+
+
+def _mixture(c: Reproduce, how: dict[str, Any], out: Path) -> list[report.Number]:
+    """ALI on points in the plane, seed by seed."""
+    from bigan.metrics.mixture import train
+    from bigan.systems import ali
+
+    runs = []
+    for seed in range(c.seed, c.seed + how["seeds"]):
+        path = out / f"seed-{seed}-{how['kimg']:g}-kimg.json"
+        if not path.is_file():
+            print(f"bigan: seed {seed}", file=sys.stderr)
+            modes, near, error = train(
+                seed, how["kimg"], ali.MIXTURE.lr, str(Run(device=c.device).torch_device)
+            )
+            _write(path, json.dumps({"modes": modes, "near": near, "error": error}))
+        runs.append(json.loads(path.read_bytes()))
+    table = torch.tensor([[run["modes"], run["near"], run["error"]] for run in runs], dtype=torch.float64)
+    of = f"standard deviation of {len(runs)} seeds"
+    names = (MODES, "higher"), ("share of samples near a mode", "higher"), ("reconstruction error", "lower")
+    spread = table.std(0).tolist() if len(runs) > 1 else [0.0] * 3
+    return [
+        report.number(name, report.Estimate(value, off, of), better, fake=how["samples"])
+        for (name, better), value, off in zip(names, table.mean(0).tolist(), spread, strict=True)
+    ]
 
 
 def _data(c: Reproduce, run: Run) -> tuple[data.Images, data.Images]:
@@ -207,9 +254,15 @@ def _about(c: Reproduce, name: str, found: dict[str, Any]) -> list[str]:
     lines[0] += (f", commit {commit}" if commit else "") + f", torch {torch.__version__}."
     lines.append(f"Machine: {'; '.join(f'{k} {v}' for k, v in devices().items())}.")
     if how:
+        seeds = f", {how['seeds']} seeds" if "seeds" in how else f" at {how['size']} px, seed {how['seed']}"
+        real = (
+            f"{how['n'] or 'all'} {'test' if how['test'] else 'held-out'} images and "
+            if "seeds" not in how
+            else ""
+        )
         lines.append(
-            f"Each row: {how['kimg']:g} kimg of {Path(how['data']).name} at {how['size']} px; measured with "
-            f"{how['n'] or 'all'} {'test' if how['test'] else 'held-out'} images and {how['samples']} samples."
+            f"Each row: {how['kimg']:g} kimg of {Path(how['data']).name}{seeds}; measured with {real}"
+            f"{how['samples']} samples."
         )
     if c.scale == "cpu":
         lines.append(
