@@ -21,9 +21,10 @@ HERE = str(Path(bigan.__file__).parent.parent)  # of the bigan under test, insta
 TRAIN_FLAGS = """
     --preset --dry-run
     --out --data --cache --size --batch --kimg --init-from --seed --device --holdout --flip --no-flip --ema
-    --log-every
-    --sample-every --checkpoint-every --checkpoint-minutes --keep --skip-bad --no-skip-bad
-    --tensorboard --no-tensorboard
+    --log-every --sample-every --eval-every --eval-images --extractor --checkpoint-every --checkpoint-minutes
+    --keep --skip-bad --no-skip-bad --tensorboard --no-tensorboard --clip --fast --no-fast
+    --one-pass --no-one-pass --channels-last --no-channels-last --fused --no-fused --bf16 --no-bf16
+    --compile --no-compile --cuda-graph --no-cuda-graph --profile
 """
 INTROVAE_FLAGS = """
     --channels --z-dim --m --w-rec --w-kl --w-neg --variant --hinge --warmup-kimg --lr

@@ -74,8 +74,9 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
         }
         if run.init_from:
             record["init"] = start_from(system, run)
+        during = _during(run, held_out)
         with Elsewhere(run.out) if ranks.index() else RunDir(run.out, record, run.tensorboard) as rundir:
-            Training(run, system, batches, Gallery(held_out, device), rundir).go(system_name)
+            Training(run, system, batches, Gallery(held_out, device), rundir, during).go(system_name)
     return run.out
 
 
@@ -89,7 +90,9 @@ class Training:
         batches: data.Batches,
         gallery: Gallery,
         rundir: RunDir | Elsewhere,
+        during: Any = None,
     ):
+        self.during = during  # metrics at intervals: a System -> numbers by name
         self.run, self.system, self.batches, self.gallery, self.rundir = run, system, batches, gallery, rundir
         self.device = gallery.device
         self.when = Schedule.of(run, batches.batch)
@@ -163,8 +166,9 @@ class Training:
         """After `done` steps, what is due: terms, then pictures, then a checkpoint of all that."""
         when, images = self.when, done * self.when.batch
         show, save = when.sample_due(done), when.save_due(done) or stop or overdue
+        measure = self.during is not None and when.eval_due(done)
         line: dict[str, float] = {}
-        if show or save:
+        if show or save or measure:
             self.meter.fold()  # nothing is shown or kept of a state that came from NaN
         if when.log_due(done):
             line = {**self.meter.read(), "images_per_s": self.clock.rate()}
@@ -175,6 +179,8 @@ class Training:
                     line["val_mse"] = self.gallery.val_mse(system, when.batch)
                 for name, picture in self.gallery.look(system, self.picture_noise, when.batch).items():
                     self.rundir.picture(name, picture, images)
+            if measure and ranks.index() == 0:
+                line |= self.during(self.state.ema.system if self.state.ema else self.system)
             if line:
                 line = {"step": done, "kimg": when.kimg(done), **line, "seconds": self.clock.seconds}
                 self.rundir.log(line, images)
@@ -233,6 +239,15 @@ class Training:
             f"training stopped: {bad.term} is {bad.value} at {at}; {last}. "
             "The same command would end the same way: try a smaller --lr, and another --out."
         )
+
+
+def _during(run: Run, held_out: data.Images) -> Any:
+    """The metrics of --eval-every, which import what nothing else here needs."""
+    if not run.eval_every:
+        return None
+    from bigan.metrics.during import During
+
+    return During(run, held_out)
 
 
 @contextlib.contextmanager

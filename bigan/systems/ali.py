@@ -139,6 +139,9 @@ class ALI(System):
         silence = x.new_zeros(x.shape[0], self.config.noise, *x.shape[2:])  # any batch, also when traced
         return self.enc(torch.cat([x, silence], dim=1), self.embed(labels))[:, : self.z_dim]
 
+    def infer(self, x: Tensor, noise) -> Tensor:
+        return self.posterior(x, noise, None)[0]
+
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.dec(joined(z, self.embed(labels)))
 

@@ -206,6 +206,10 @@ class System(nn.Module, abc.ABC):
         """The code of each image, without noise.  [B, C, H, W] -> [B, Z]"""
         raise UserError(f"{type(self).__name__} has no encoder: it generates images, and has codes of none")
 
+    def infer(self, x: Tensor, noise) -> Tensor:
+        """A code drawn from q(z|x), where the encoder is stochastic; else `encode`.  [B, C, H, W] -> [B, Z]"""
+        return self.encode(x)
+
     @abc.abstractmethod
     def decode(self, z: Tensor) -> Tensor:
         """[B, Z] -> [B, C, H, W]"""

@@ -144,6 +144,9 @@ class IAN(System):
     def encode(self, x: Tensor) -> Tensor:
         return self.head(self.trunk(x)[-1])[0]
 
+    def infer(self, x: Tensor, noise) -> Tensor:
+        return ops.reparam_kl(*self.head(self.trunk(x)[-1]), logstd=True, **noise.draw())[0]
+
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(self.flow(z))
 

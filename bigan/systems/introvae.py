@@ -113,6 +113,9 @@ class IntroVAE(System):
     def encode(self, x: Tensor) -> Tensor:
         return self.enc(x)[0]
 
+    def infer(self, x: Tensor, noise) -> Tensor:
+        return self.posterior(x, noise)[0]
+
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)
 
