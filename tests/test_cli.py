@@ -54,7 +54,19 @@ def python(*args: str, stdout=subprocess.PIPE, **env: str) -> subprocess.Complet
 
 
 def test_commands():
-    assert list(COMMANDS) == ["train", "sample", "reconstruct", "interpolate", "export", "list", "info"]
+    assert list(COMMANDS) == [
+        "train",
+        "sample",
+        "reconstruct",
+        "interpolate",
+        "eval",
+        "reproduce",
+        "plot",
+        "classifier",
+        "export",
+        "list",
+        "info",
+    ]
 
 
 def test_train_flags(capsys):
