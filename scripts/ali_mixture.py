@@ -12,49 +12,13 @@ near a mode, so that share is printed beside it. A run of 150 kimg (--lr 1e-3, f
 """
 
 import argparse
-import dataclasses
 import statistics
 import time
 
-import torch
-from torch import Tensor
-
-from bigan.engine.noise import PICTURES, Noise
+from bigan.metrics.mixture import MEANS, covered, points, train
 from bigan.systems import ali
 
-AXIS = (-4.0, -2.0, 0.0, 2.0, 4.0)
-MEANS = torch.cartesian_prod(torch.tensor(AXIS), torch.tensor(AXIS))  # [25, 2]
-STD, POINTS, SAMPLES, BATCH = 0.05, 100_000, 10_000, 100
-
-
-def points(seed: int) -> Tensor:
-    """-> [POINTS, 2, 1, 1]"""
-    rand = torch.Generator().manual_seed(seed)
-    which = torch.randint(len(MEANS), (POINTS,), generator=rand)
-    return (MEANS[which] + STD * torch.randn(POINTS, 2, generator=rand))[:, :, None, None]
-
-
-def covered(x: Tensor) -> tuple[int, float]:
-    """(modes that a sample is nearest to, share of the samples within 3 deviations of one).  [N, 2, 1, 1]"""
-    distance, mode = torch.cdist(x.flatten(1).cpu(), MEANS).min(1)
-    return mode.unique().numel(), (distance < 3 * STD).float().mean().item()
-
-
-def train(seed: int, kimg: float, lr: float, device: str) -> tuple[int, float, float]:
-    """-> covered(samples), root mean squared error of reconstructions"""
-    torch.manual_seed(seed)
-    system = ali.build(dataclasses.replace(ali.MIXTURE, lr=lr), (2, 1, 1)).to(device)
-    players, noise = system.players(), Noise(seed, device)
-    data, rand = points(seed).to(device), torch.Generator().manual_seed(seed)
-    for step in range(round(1000 * kimg / BATCH)):
-        k = step % (POINTS // BATCH)
-        if k == 0:
-            order = torch.randperm(POINTS, generator=rand).to(device)
-        x = data[order[k * BATCH : (k + 1) * BATCH]]
-        system.step(x, noise.at(step), kimg=step * BATCH / 1000, **players)
-    with system.inference():
-        error = (system.reconstruct(data[:SAMPLES]) - data[:SAMPLES]).square().sum(1).mean().sqrt().item()
-        return *covered(system.sample(SAMPLES, noise.at(PICTURES))), error
+__all__ = ["covered", "main", "points", "train"]
 
 
 def main() -> None:

@@ -39,7 +39,9 @@ def same(a: data.Images, b: data.Images) -> bool:
     return (
         labels
         and told == (b.shape, b.classes, b.skipped, b.fingerprint, len(b), b.name)
+        and a.names == b.names
         and torch.equal(a.take(index), b.take(index))
+        and torch.equal(a.images, b.images)
     )
 
 
@@ -61,6 +63,7 @@ def test_parts_of_it_are_parts_of_the_same(folder, tmp_path):
     for a, b in zip(data.split(plain, 2, 0), data.split(mapped, 2, 0), strict=True):
         index = torch.arange(len(a))
         assert torch.equal(a.take(index), b.take(index)) and torch.equal(a.labels, b.labels)
+        assert torch.equal(a.images, b.images) and a.names == b.names
         assert b.fingerprint != mapped.fingerprint
     some = torch.tensor([4, 1])
     assert torch.equal(mapped[some][torch.tensor([1])].take(torch.tensor([0])), plain.images[1:2])

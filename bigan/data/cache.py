@@ -13,7 +13,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,34 +26,46 @@ log = logging.getLogger(__name__)
 VERSION = 1  # of what decoding gives: another one, other pixels
 
 
-@dataclass(eq=False)
 class Mapped(Images):
-    """Some of a file's images: nothing is read before it is needed, and the system may forget it again.
+    """Some of a file's images: nothing is read before it is asked for, and the system may forget it again.
 
-    images: all of the file's, [M, C, H, W].  rows: which of them these are, [N] int64.
+    pixels: all of the file's, [M, C, H, W].  rows: which of them these are, [N] int64.  contents: the
+    fingerprint of the whole file.  The rest as in Images; `images` reads them all into memory.
     """
 
-    rows: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
-    contents: str = ""  # the fingerprint of the whole file
+    def __init__(self, pixels: Tensor, rows: Tensor, contents: str, **about: Any):
+        self.pixels, self.rows, self.contents = pixels, rows, contents
+        self.labels, self.classes = about["labels"], about["classes"]
+        self.name, self.skipped, self.names = about["name"], about["skipped"], about["names"]
+
+    @property
+    def images(self) -> Tensor:  # type: ignore[override]
+        return self.pixels.index_select(0, self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        _, c, h, w = self.pixels.shape
+        return c, h, w
+
+    @property
     def fingerprint(self) -> str:
         """That of the same images in memory, if these are all of the file's, in its order."""
-        if torch.equal(self.rows, torch.arange(len(self.images))):
+        if torch.equal(self.rows, torch.arange(len(self.pixels))):
             return self.contents
         return hashlib.sha256(self.contents.encode() + self.rows.numpy().tobytes()).hexdigest()[:16]
 
     def take(self, index: Tensor) -> Tensor:
-        return self.images.index_select(0, self.rows[index])
+        return self.pixels.index_select(0, self.rows[index])
 
     def __getitem__(self, index: Tensor) -> "Mapped":
-        labels = None if self.labels is None else self.labels[index]
         return Mapped(
-            self.images, labels, self.classes, self.name, self.skipped, self.rows[index], self.contents
-        )
+            self.pixels, self.rows[index], self.contents, classes=self.classes, name=self.name,
+            labels=None if self.labels is None else self.labels[index], skipped=self.skipped,
+            names=self.names and [self.names[i] for i in index.tolist()],
+        )  # fmt: skip
 
 
 class Entry:
@@ -120,6 +131,7 @@ class Entry:
             "labels": None if images.labels is None else images.labels.tolist(),
             "classes": images.classes,
             "skipped": images.skipped,
+            "names": images.names,
             "fingerprint": images.fingerprint,
         }
         self._writing.flush()
@@ -141,8 +153,8 @@ class Entry:
         pixels = torch.from_file(str(self.pixels), False, int(np.prod(shape)), dtype=torch.uint8)
         labels = None if about["labels"] is None else torch.tensor(about["labels"], dtype=torch.int64)
         return Mapped(
-            pixels.view(shape), labels, about["classes"], self.where, about["skipped"],
-            torch.arange(shape[0]), about["fingerprint"],
+            pixels.view(shape), torch.arange(shape[0]), about["fingerprint"], labels=labels,
+            classes=about["classes"], name=self.where, skipped=about["skipped"], names=about["names"],
         )  # fmt: skip
 
 

@@ -63,7 +63,8 @@ def _gather(where, names, read, labels, classes, want, room) -> Images:
         job.channels = 3
         images, kept = job.run()
     chosen = None if labels is None else torch.tensor([labels[picks[k]] for k in kept], dtype=torch.int64)
-    return Images(images, chosen, classes, where, skipped=len(picks) - len(kept))
+    kept_names = [names[picks[k]] for k in kept]
+    return Images(images, chosen, classes, where, skipped=len(picks) - len(kept), names=kept_names)
 
 
 class _Job:

@@ -60,6 +60,7 @@ class Images:
     classes: list[str] | None = None
     name: str = ""
     skipped: int = 0  # unreadable images left out
+    names: list[str] | None = None  # of the files, inside their folder or zip
 
     def __len__(self) -> int:
         return len(self.images)
@@ -84,7 +85,8 @@ class Images:
     def __getitem__(self, index: Tensor) -> "Images":
         """The images at `index` [n] int64, in that order."""
         labels = None if self.labels is None else self.labels[index]
-        return Images(self.images[index], labels, self.classes, self.name, self.skipped)
+        names = self.names and [self.names[i] for i in index.tolist()]
+        return Images(self.images[index], labels, self.classes, self.name, self.skipped, names)
 
 
 def split(images: Images, holdout: int | float, seed: int) -> tuple[Images, Images]:

@@ -16,7 +16,7 @@ from bigan.systems.base import arg
 # `data` may move: its fingerprint is compared instead.
 FREE = {
     "out", "data", "kimg", "device", "skip_bad", "log_every", "sample_every", "checkpoint_every",
-    "checkpoint_minutes", "keep", "tensorboard", "cache",
+    "checkpoint_minutes", "keep", "tensorboard", "cache", "profile", "eval_every", "eval_images", "extractor",
 }  # fmt: skip
 
 OUT = Path("runs/run")
@@ -40,20 +40,32 @@ class Run:
     ema: float = arg(0.0, "half-life of the weights' average, kimg; 0: none. Pictures and val_mse use it")
     log_every: float = arg(0.0, "kimg between lines of log.jsonl; 0: 200 in a run")
     sample_every: float = arg(0.0, "kimg between pictures and val_mse; 0: 20 in a run")
+    eval_every: float = arg(0.0, "kimg between metrics (FID and its like, RID, code errors); 0: none")
+    eval_images: int = arg(1000, "held-out images, and as many samples, that --eval-every measures")
+    extractor: str = arg("efficientnet-lite0", "of --eval-every: efficientnet-lite0, inception, a file, none")
     checkpoint_every: float = arg(0.0, "kimg between checkpoints; 0: 20 in a run")
     checkpoint_minutes: float = arg(10.0, "and one at the latest after so many minutes")
     keep: int = arg(2, "checkpoints kept")
     skip_bad: bool = arg(False, "leave out images that cannot be read, instead of stopping")
     tensorboard: bool = arg(True, "write TensorBoard events, if tensorboard is installed")
+    clip: float = arg(0.0, "largest norm of a player's gradient, longer ones are scaled down to it; 0: any")
+    fast: bool = arg(False, "turn on those of the following six that device and system support; says which")
+    one_pass: bool = arg(False, "one backward for both players of an adversarial game: exact up to rounding")
+    channels_last: bool = arg(False, "images and weights with their channels innermost")
+    fused: bool = arg(False, "the optimiser's step in one kernel")
+    bf16: bool = arg(False, "convolutions and matrix products in bfloat16 (autocast)")
+    compile: bool = arg(False, "torch.compile the networks")
+    cuda_graph: bool = arg(False, "record a step once as a CUDA graph, and replay it")
+    profile: bool = arg(False, "write a trace of a few steps and a table of their phases to RUN/profile")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "out", Path(self.out))
         object.__setattr__(self, "cache", None if self.cache is None else Path(self.cache))
-        for name in ("size", "batch", "keep"):
+        for name in ("size", "batch", "keep", "eval_images"):
             _need(getattr(self, name) >= 1, name, "must be 1 or more", getattr(self, name))
         for name in ("kimg", "holdout", "checkpoint_minutes"):
             _need(getattr(self, name) > 0, name, "must be more than 0", getattr(self, name))
-        for name in ("ema", "log_every", "sample_every", "checkpoint_every"):
+        for name in ("ema", "log_every", "sample_every", "checkpoint_every", "clip", "eval_every"):
             _need(getattr(self, name) >= 0, name, "must be 0 or more", getattr(self, name))
         _need(-(2**63) <= self.seed < 2**63, "seed", "must fit 64 bits", self.seed)
 

@@ -15,21 +15,23 @@ import torch
 
 import bigan
 from bigan import _native, data, ranks, systems
-from bigan.engine import checkpoint
+from bigan.engine import checkpoint, fast
 from bigan.engine.checkpoint import NotSaved
 from bigan.engine.config import Run, to_json
 from bigan.engine.gallery import Gallery, spread
+from bigan.engine.graphs import GraphedStep
 from bigan.engine.initial import start_from
 from bigan.engine.loadrun import build
 from bigan.engine.meter import Meter, NonFinite
 from bigan.engine.noise import Noise
+from bigan.engine.profile import Profile
 from bigan.engine.progress import Progress, tell
 from bigan.engine.rundir import Elsewhere, RunDir
 from bigan.engine.schedule import Clock, Schedule
 from bigan.engine.signals import Signals
 from bigan.engine.state import State, first_non_finite
 from bigan.errors import UserError
-from bigan.systems.base import System
+from bigan.systems.base import System, phase
 
 PREPARE = 500  # training images, at most, that a system may look at before its first step
 
@@ -54,6 +56,8 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
                 f"{system_name} with --labels {system.labels} needs as many attributes of each image, which "
                 "no data format gives yet; train without, or call the system's step with labels of your own"
             )
+        run = fast.resolve(run, system, device, tell)
+        fast.prepare(run, system)
         dealt = ranks.index(), ranks.count()
         batches = data.Batches(seen, run.batch, run.seed, device, run.flip, system.data_range, *dealt)
         with torch.no_grad():
@@ -70,8 +74,9 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
         }
         if run.init_from:
             record["init"] = start_from(system, run)
+        during = _during(run, held_out)
         with Elsewhere(run.out) if ranks.index() else RunDir(run.out, record, run.tensorboard) as rundir:
-            Training(run, system, batches, Gallery(held_out, device), rundir).go(system_name)
+            Training(run, system, batches, Gallery(held_out, device), rundir, during).go(system_name)
     return run.out
 
 
@@ -85,11 +90,14 @@ class Training:
         batches: data.Batches,
         gallery: Gallery,
         rundir: RunDir | Elsewhere,
+        during: Any = None,
     ):
+        self.during = during  # metrics at intervals: a System -> numbers by name
         self.run, self.system, self.batches, self.gallery, self.rundir = run, system, batches, gallery, rundir
         self.device = gallery.device
         self.when = Schedule.of(run, batches.batch)
         self.state = State(system, run.ema)
+        fast.equip(run, self.state.players, self.device)
         self.noise = Noise(run.seed, self.device, ranks.index(), ranks.count())
         self.picture_noise = Noise(run.seed, self.device)
         self.meter = Meter()
@@ -119,29 +127,48 @@ class Training:
         when, players, ema = self.when, self.state.players, self.state.ema
         if start == 0:
             self.report(0, bar)
-        for step in range(start, when.total):
-            kimg = when.kimg(step)
-            for player in players.values():
-                player.scale_lr(self.system.lr_scale(kimg))
-            terms = self.system.step(self.batches(step), self.noise.at(step), kimg=kimg, **players)
-            self.meter.update(step, terms)
-            if ema:
-                ema.update(when.kimg(step + 1), when.kimg(1))
-            self.clock.count(when.batch)
-            bar.advance(when.batch)
-            late = self.clock.minutes_unsaved > self.run.checkpoint_minutes
-            signals.caught, overdue = ranks.agreed(signals.caught, int(late))
-            self.report(step + 1, bar, stop=bool(signals.caught), overdue=bool(overdue))
-            if signals.caught:
-                return step + 1
+        if self.run.compile:
+            fast.compile_networks(self.system)
+        graphed = GraphedStep(self.step, self.device) if self.run.cuda_graph else None
+        with Profile(self.rundir.path / "profile", self.device, self.run.profile) as profile:
+            for step in range(start, when.total):
+                with self.clock.stopped():
+                    profile.between()
+                kimg = when.kimg(step)
+                for player in players.values():
+                    player.scale_lr(self.system.lr_scale(kimg))
+                with phase("data"):
+                    x = fast.laid_out(self.run, self.batches(step))
+                self.noise.at(step)
+                with phase("step"):
+                    kind = self.system.kind(kimg, when.batch)
+                    terms = graphed(x, kimg, kind) if graphed else self.step(x, kimg)
+                self.meter.update(step, terms)
+                if ema:
+                    with phase("average"):
+                        ema.update(when.kimg(step + 1), when.kimg(1))
+                self.clock.count(when.batch)
+                bar.advance(when.batch)
+                late = self.clock.minutes_unsaved > self.run.checkpoint_minutes
+                signals.caught, overdue = ranks.agreed(signals.caught, int(late))
+                self.report(step + 1, bar, stop=bool(signals.caught), overdue=bool(overdue))
+                if signals.caught:
+                    return step + 1
         return when.total
+
+    def step(self, x: torch.Tensor, kimg: float) -> dict[str, torch.Tensor]:
+        """One step of the system, as the run has it."""
+        self.noise.rewind()
+        with fast.autocast(self.run, self.device):
+            return self.system.step(x, self.noise, kimg=kimg, **self.state.players)
 
     def report(self, done: int, bar: Progress, stop: bool = False, overdue: bool = False) -> None:
         """After `done` steps, what is due: terms, then pictures, then a checkpoint of all that."""
         when, images = self.when, done * self.when.batch
         show, save = when.sample_due(done), when.save_due(done) or stop or overdue
+        measure = self.during is not None and when.eval_due(done)
         line: dict[str, float] = {}
-        if show or save:
+        if show or save or measure:
             self.meter.fold()  # nothing is shown or kept of a state that came from NaN
         if when.log_due(done):
             line = {**self.meter.read(), "images_per_s": self.clock.rate()}
@@ -152,6 +179,8 @@ class Training:
                     line["val_mse"] = self.gallery.val_mse(system, when.batch)
                 for name, picture in self.gallery.look(system, self.picture_noise, when.batch).items():
                     self.rundir.picture(name, picture, images)
+            if measure and ranks.index() == 0:
+                line |= self.during(self.state.ema.system if self.state.ema else self.system)
             if line:
                 line = {"step": done, "kimg": when.kimg(done), **line, "seconds": self.clock.seconds}
                 self.rundir.log(line, images)
@@ -210,6 +239,15 @@ class Training:
             f"training stopped: {bad.term} is {bad.value} at {at}; {last}. "
             "The same command would end the same way: try a smaller --lr, and another --out."
         )
+
+
+def _during(run: Run, held_out: data.Images) -> Any:
+    """The metrics of --eval-every, which import what nothing else here needs."""
+    if not run.eval_every:
+        return None
+    from bigan.metrics.during import During
+
+    return During(run, held_out)
 
 
 @contextlib.contextmanager

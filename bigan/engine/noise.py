@@ -28,8 +28,12 @@ class Noise:
     def at(self, step: int) -> "Noise":
         """The randomness of `step`, from its first draw. Returns itself."""
         self.rng[1] = step
-        self._stream = 0
         self._reseed_torch(step)
+        return self.rewind()
+
+    def rewind(self) -> "Noise":
+        """Back to the step's first draw."""
+        self._stream = 0
         return self
 
     def draw(self, batch: int) -> dict:

@@ -18,6 +18,7 @@ class Schedule:
     log: int
     sample: int
     save: int
+    evaluate: int = 0  # 0: never
 
     @classmethod
     def of(cls, run: Run, batch: int) -> "Schedule":
@@ -27,7 +28,8 @@ class Schedule:
         log, sample, save = run.log_every, run.sample_every, run.checkpoint_every
         k = run.kimg
         total = max(1, math.ceil(k * 1000 / batch - 1e-9))  # no image less than asked for
-        return cls(batch, total, steps(log or k / 200), steps(sample or k / 20), steps(save or k / 20))
+        return cls(batch, total, steps(log or k / 200), steps(sample or k / 20), steps(save or k / 20),
+                   steps(run.eval_every) if run.eval_every else 0)  # fmt: skip
 
     def kimg(self, steps: int) -> float:
         return steps * self.batch / 1000
@@ -38,6 +40,9 @@ class Schedule:
     def sample_due(self, done: int) -> bool:
         """At the start, after the first hundredth, at intervals, at the end."""
         return done % self.sample == 0 or done in (max(1, round(self.total / 100)), self.total)
+
+    def eval_due(self, done: int) -> bool:
+        return bool(self.evaluate) and (done % self.evaluate == 0 or done == self.total)
 
     def save_due(self, done: int) -> bool:
         return done > 0 and (done % self.save == 0 or done == self.total)

@@ -102,6 +102,9 @@ class ALICE(System):
     def encode(self, x: Tensor) -> Tensor:
         return self.enc(x)[:, : self.z_dim]
 
+    def infer(self, x: Tensor, noise) -> Tensor:
+        return self.posterior(x, noise)
+
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)
 

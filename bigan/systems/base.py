@@ -70,6 +70,7 @@ class Player:
     """Networks that share one optimiser, e.g. a GAN's encoder. Owns what of an update is not mathematics."""
 
     optimizer = torch.optim.Adam  # what makes the optimiser of every player, from (params, lr=, betas=)
+    clip = 0.0  # largest norm of the gradient; 0: any
 
     def __init__(
         self, name: str, modules: Iterable[nn.Module], lr: float, betas=(0.9, 0.999), **options: Any
@@ -86,9 +87,19 @@ class Player:
         """
         players = (self, *also)
         for player in players:
-            player.opt.zero_grad(set_to_none=True)
-        loss.backward(inputs=[p for player in players for p in player.params], retain_graph=retain_graph)
+            player.zero_grad()
+        backward([loss], inputs=[p for player in players for p in player.params], retain_graph=retain_graph)
         descend(players)
+
+    def zero_grad(self) -> None:
+        self.opt.zero_grad(set_to_none=True)
+
+    def move(self) -> None:
+        """The optimiser's step, by the gradients that are there."""
+        with phase("optimizer"):
+            if self.clip:
+                torch.nn.utils.clip_grad_norm_(self.params, self.clip)
+            self.opt.step()
 
     def scale_lr(self, factor: float) -> None:
         """The step size becomes `factor` times the one this player was made with."""
@@ -104,14 +115,28 @@ def adams(config: Any, **networks: nn.Module | Sequence[nn.Module]) -> dict[str,
     return {name: Player(name, nets, config.lr, betas) for name, nets in listed.items()}
 
 
+def backward(tensors: Sequence[Tensor], grads: Sequence[Tensor] | None = None, **options: Any) -> None:
+    """torch.autograd.backward, outside of autocast: its types are those of the forward."""
+    with phase("backward"), torch._C._DisableAutocast():
+        torch.autograd.backward(tensors, grads, **options)
+
+
+def phase(name: str) -> contextlib.AbstractContextManager:
+    """A stretch of a step that --profile tells apart; nothing while no profiler runs."""
+    if torch.autograd._profiler_enabled():
+        return torch.profiler.record_function(f"bigan: {name}")
+    return contextlib.nullcontext()
+
+
 def minimize_at_once(*moves: tuple[Player | Sequence[Player], Tensor]) -> None:
     """One descent step of each player, or group of them, on a loss of its own, all from the same point."""
     groups = [([who] if isinstance(who, Player) else who, loss) for who, loss in moves]
     players = [player for group, _ in groups for player in group]
     for player in players:
-        player.opt.zero_grad(set_to_none=True)
+        player.zero_grad()
     for i, (group, loss) in enumerate(groups):
-        loss.backward(inputs=[p for player in group for p in player.params], retain_graph=i + 1 < len(groups))
+        params = [p for player in group for p in player.params]
+        backward([loss], inputs=params, retain_graph=i + 1 < len(groups))
     descend(players)
 
 
@@ -119,7 +144,7 @@ def descend(players: Sequence[Player]) -> None:
     """One step of each optimiser, by the gradients that stand, averaged over the ranks."""
     ranks.average_([p.grad for player in players for p in player.params if p.grad is not None])
     for player in players:
-        player.opt.step()
+        player.move()
 
 
 def gaussian_nll(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
@@ -148,6 +173,7 @@ class System(nn.Module, abc.ABC):
     data_range: tuple[float, float]  # of the images that step and encode take and decode gives
     z_dim: int
     labels: int = 0  # attributes of each image that step needs beside it
+    one_pass: bool = False  # whether its games are played by one backward: systems/onepass.py
 
     def __init__(self, config: Any, image_shape: tuple[int, int, int]):  # (C, H, W)
         """Raises ValueError, and says what it can take, where the two do not fit."""
@@ -167,6 +193,10 @@ class System(nn.Module, abc.ABC):
         detached scalars, and never waits for the device.
         """
 
+    def critics(self) -> list[nn.Module]:
+        """The networks that `step` plays against in a Game (systems/onepass.py), all players moving at once."""
+        return []
+
     @classmethod
     def has_encoder(cls) -> bool:
         """Whether there are codes of images, and so reconstructions."""
@@ -175,6 +205,10 @@ class System(nn.Module, abc.ABC):
     def encode(self, x: Tensor) -> Tensor:
         """The code of each image, without noise.  [B, C, H, W] -> [B, Z]"""
         raise UserError(f"{type(self).__name__} has no encoder: it generates images, and has codes of none")
+
+    def infer(self, x: Tensor, noise) -> Tensor:
+        """A code drawn from q(z|x), where the encoder is stochastic; else `encode`.  [B, C, H, W] -> [B, Z]"""
+        return self.encode(x)
 
     @abc.abstractmethod
     def decode(self, z: Tensor) -> Tensor:
@@ -186,6 +220,10 @@ class System(nn.Module, abc.ABC):
         Whatever this sets is overwritten when a run is resumed.  x: [N, C, H, W]
         """
         return
+
+    def kind(self, kimg: float, batch: int) -> str:
+        """Which kind of step comes after `kimg` thousand images; those of one kind do the same on other numbers."""
+        return ""
 
     def lr_scale(self, kimg: float) -> float:
         """What every player's step size is multiplied by, in the step after `kimg` thousand images."""

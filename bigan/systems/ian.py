@@ -144,8 +144,15 @@ class IAN(System):
     def encode(self, x: Tensor) -> Tensor:
         return self.head(self.trunk(x)[-1])[0]
 
+    def infer(self, x: Tensor, noise) -> Tensor:
+        return ops.reparam_kl(*self.head(self.trunk(x)[-1]), logstd=True, **noise.draw())[0]
+
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(self.flow(z))
+
+    def kind(self, kimg: float, batch: int) -> str:
+        odd = round(1000 * kimg / batch) % 2
+        return "odd" if odd and self.config.updates != "simultaneous" else ""
 
     def lr_scale(self, kimg: float) -> float:
         passed = [f for at, f in zip(self.config.lr_at, self.config.lr_factors, strict=True) if kimg >= at]

@@ -85,6 +85,9 @@ class IntroVAE(System):
             kl_r=kl_r, kl_p=kl_p, hinge_r=hinge_r, hinge_p=hinge_p,
         )  # fmt: skip
 
+    def kind(self, kimg: float, batch: int) -> str:
+        return "vae" if kimg < self.config.warmup_kimg else ""
+
     def vae_step(self, x: Tensor, noise, enc: Player, dec: Player) -> dict[str, Tensor]:
         """The warm-up: both players lower SSE + K(x), unweighted, by one backward."""
         z, kl = self.posterior(x, noise)
@@ -109,6 +112,9 @@ class IntroVAE(System):
 
     def encode(self, x: Tensor) -> Tensor:
         return self.enc(x)[0]
+
+    def infer(self, x: Tensor, noise) -> Tensor:
+        return self.posterior(x, noise)[0]
 
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)

@@ -83,6 +83,9 @@ class SoftIntroVAE(System):
             kl_r=kl_r, kl_p=kl_p, exp_r=exp_r, exp_p=exp_p,
         )  # fmt: skip
 
+    def kind(self, kimg: float, batch: int) -> str:
+        return "vae" if kimg < self.config.warmup_kimg else ""
+
     def vae_step(self, x: Tensor, noise, enc: Player, dec: Player) -> dict[str, Tensor]:
         """The warm-up: both players lower w_rec R + w_kl K(x), by one backward."""
         z, kl = self.posterior(x, noise)
@@ -111,6 +114,9 @@ class SoftIntroVAE(System):
 
     def encode(self, x: Tensor) -> Tensor:
         return self.enc(x)[0]
+
+    def infer(self, x: Tensor, noise) -> Tensor:
+        return self.posterior(x, noise)[0]
 
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)

@@ -78,6 +78,9 @@ class VAE(System):
     def encode(self, x: Tensor) -> Tensor:
         return self.posterior(x)[0]
 
+    def infer(self, x: Tensor, noise) -> Tensor:
+        return ops.reparam_kl(*self.posterior(x), **noise.draw())[0]
+
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z).sigmoid()
 

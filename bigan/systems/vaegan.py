@@ -95,6 +95,9 @@ class VAEGAN(System):
     def encode(self, x: Tensor) -> Tensor:
         return self.enc(x)[:, : self.z_dim]
 
+    def infer(self, x: Tensor, noise) -> Tensor:
+        return ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw())[0]
+
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)
 

@@ -1,0 +1,286 @@
+"""`bigan reproduce TABLE`: trains and measures the rows of a paper's table, and writes both beside each other."""
+# ruff: noqa: RUF009 (arg() makes a field, as dataclasses.field does)
+
+import dataclasses
+import datetime
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+
+from bigan import data, ops, systems
+from bigan.cli import flags
+from bigan.cli.pictures import default
+from bigan.engine import files
+from bigan.engine.config import Run, to_json
+from bigan.engine.loadrun import load_run
+from bigan.engine.noise import PICTURES, Noise
+from bigan.errors import UserError, unknown
+from bigan.metrics import compare, extractors, report
+from bigan.metrics.extractors import Extractor
+from bigan.metrics.markdown import markdown
+from bigan.metrics.published import MIXTURE, MODES, TABLES, Row, Table
+from bigan.systems.base import arg
+
+USAGE = """usage: bigan reproduce TABLE [--scale cpu|paper] [--data DATA] [--out DIR] [flags]
+
+Trains and evaluates each row, one after the other, and writes DIR/table.md: published beside measured. Started
+again, it goes on where it was. With --scale cpu the networks and the training are small: the order of the rows
+may be compared, the numbers not.
+
+tables:
+{tables}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduce:
+    """The rows of a paper's table, trained and measured."""
+
+    scale: Literal["cpu", "paper"] = arg("cpu", "small networks and short training, or the paper's settings")
+    data: Annotated[str | None, default("the paper's: cifar10 or svhn", "DATA")] = arg(
+        None, "a name or path as for `bigan train`"
+    )
+    test: Annotated[str | None, default("held out of --data", "DATA")] = arg(None, "images to measure with")
+    out: Annotated[Path | None, default("runs/reproduce/TABLE-SCALE", "DIR")] = arg(
+        None, "where all of it goes"
+    )
+    rows: Annotated[tuple[str, ...], default("all", "ROW")] = arg((), "these rows alone")
+    kimg: float = arg(0.0, "length of each training, thousands of images; 0: what the scale says")
+    n: int = arg(0, "real images used; 0: 2000 at cpu scale, all at paper scale")
+    samples: int = arg(0, "images drawn from each prior; 0: 2000 at cpu scale, 50,000 at paper scale")
+    extractor: str = arg(extractors.DEFAULT, "efficientnet-lite0, inception, or a file of weights")
+    seed: int = arg(0, "of all rows")
+    device: str = arg("auto", "auto (the GPU if there is one), cpu, cuda or cuda:N")
+
+
+def reproduce(args: list[str]) -> int:
+    """Row by row; the table is written after each."""
+    name = args[0] if args else ""
+    if not name or name in ("-h", "--help"):
+        tables = "\n".join(f"  {key:<20}{table.title}" for key, table in TABLES.items())
+        print(USAGE.format(tables=tables), end="", file=sys.stdout if name else sys.stderr)
+        return 0 if name else 2
+    if name not in TABLES:
+        raise unknown("table", name, TABLES)
+    table = TABLES[name]
+    c = flags.parse(Reproduce, args[1:], f"bigan reproduce {name}", table.title)
+    rows = [row.name for row in table.rows]
+    for wanted in c.rows:
+        if wanted not in rows:
+            raise unknown("row", wanted, rows)
+    out = c.out or Path("runs", "reproduce", f"{name}-{c.scale}")
+    points = table.data == MIXTURE
+    extractor = None if points else extractors.load(c.extractor, Run(device=c.device).torch_device)
+    found = {row.name: _kept(out, row, settings(c, table, row, extractor)) for row in table.rows}
+    for row in table.rows:
+        if c.rows and row.name not in c.rows:
+            continue
+        if why := missing(c, table, row):
+            print(f"bigan: {row.name} is left out: {why}", file=sys.stderr)
+        elif found[row.name] is None:
+            print(f"bigan: {row.name}", file=sys.stderr)
+            found[row.name] = measure(c, table, row, extractor, out)
+            _write(out / "table.md", markdown(table, found, _about(c, name, found)))
+    text = markdown(table, found, _about(c, name, found))
+    _write(out / "table.md", text)
+    print(f"{text}\ntable: {out / 'table.md'}")
+    return 0
+
+
+def settings(c: Reproduce, table: Table, row: Row, extractor: Extractor | None) -> dict[str, Any]:
+    """All that decides a row's numbers; a row measured with other settings is measured again."""
+    cpu = c.scale == "cpu"
+    how: dict[str, Any] = {
+        "scale": c.scale, "data": c.data or table.data, "test": c.test, "seed": c.seed, "size": table.size,
+        "n": c.n or (2000 if cpu else 0), "samples": c.samples or (2000 if cpu else 50_000),
+        "extractor": extractor.label if extractor else "none", "system": row.system, "preset": row.preset,
+    }  # fmt: skip
+    if table.data == MIXTURE:
+        from bigan.metrics.mixture import SAMPLES
+
+        seeds, kimg = (3, table.kimg) if cpu else (10, 20_000)  # 200 epochs of 100,000 points
+        sizes = {"data": MIXTURE, "n": 0, "samples": SAMPLES, "size": 1, "extractor": "none"}
+        return {**how, **sizes, "seeds": seeds, "kimg": c.kimg or kimg}
+    if row.system and missing(c, table, row) is None:
+        preset, config, run = plan(c, table, row, Path())
+        how |= {"preset": preset, "kimg": run.kimg, "batch": run.batch, "size": run.size}
+        how["config"] = to_json(config)
+    return how
+
+
+def missing(c: Reproduce, table: Table, row: Row) -> str | None:
+    """Why a row cannot be trained here."""
+    if table.data == MIXTURE:
+        return None if row.system else row.note
+    if row.system and row.system not in systems.names():
+        return f"this version has no system {row.system}"
+    presets = systems.load(row.system).PRESETS if row.system else {}
+    wanted = row.preset if c.scale == "paper" else "cpu"
+    if row.system and wanted not in presets:
+        return (
+            f"{row.system} has no preset {wanted}: the paper's settings are not known, or not of these images"
+        )
+    return None
+
+
+def plan(c: Reproduce, table: Table, row: Row, out: Path) -> tuple[str, Any, Run]:
+    """(preset, Config, Run) of a row's training."""
+    preset = "cpu" if c.scale == "cpu" else row.preset
+    p = systems.load(row.system).PRESETS[preset]
+    small = c.scale == "cpu"
+    config = dataclasses.replace(p.config, **row.changes) if small else p.config
+    own_size = p.size if small and not row.changes else table.size  # networks whose layers fix the size
+    run = Run(
+        out=out,
+        data=c.data or table.data,
+        size=own_size if small else p.size,
+        batch=table.batch if small else p.batch,
+        kimg=c.kimg or (table.kimg if small else p.kimg),
+        seed=c.seed,
+        device=c.device,
+        sample_every=(c.kimg or table.kimg) / 4 if small else 0.0,
+    )
+    return preset, config, run
+
+
+def measure(c: Reproduce, table: Table, row: Row, extractor: Extractor | None, out: Path) -> dict[str, Any]:
+    """Train a row, or go on with it, measure it, and keep the numbers beside the run."""
+    from bigan.engine.loop import train
+    from bigan.metrics.evaluate import How, evaluate, probes
+
+    how = settings(c, table, row, extractor)
+    numbers: list[report.Number] = []
+    if table.data == MIXTURE:
+        numbers = _mixture(c, how, out / _slug(row))
+    elif row.system:
+        preset, config, run = plan(c, table, row, out / _slug(row))
+        train(row.system, config, run, preset)
+        system, _ = load_run(run.out, device=run.torch_device)
+        seen, real = _data(c, run)
+        real = _spread(real, how["n"])
+        numbers = evaluate(
+            system, real.images, extractor, How(samples=how["samples"], keep=True, seed=c.seed)
+        )
+        if any(metric not in {n.metric for n in numbers} for metric in table.metrics):
+            numbers += probes(system, seen, real, How(seed=c.seed))
+    else:
+        _, real = _data(c, Run(data=how["data"], size=how["size"], seed=c.seed))
+        real = _spread(real, how["n"])
+        pad = round(0.1 * how["size"])
+        rng = Noise(c.seed, "cpu").at(PICTURES).draw(len(real))
+        shifted = ops.augment_pair(real.images, pad=pad, dtype=torch.float32, **rng).round().to(torch.uint8)
+        assert extractor is not None
+        numbers = compare.compare(real.images, shifted, extractor, paired=True, keep=True)
+    found = json.loads(report.to_json(numbers, settings=how))
+    _write(out / _slug(row) / "numbers.json", json.dumps(found, indent=2) + "\n")
+    return found
+
+
+def _mixture(c: Reproduce, how: dict[str, Any], out: Path) -> list[report.Number]:
+    """ALI on points in the plane, seed by seed."""
+    from bigan.metrics.mixture import train
+    from bigan.systems import ali
+
+    runs = []
+    for seed in range(c.seed, c.seed + how["seeds"]):
+        path = out / f"seed-{seed}-{how['kimg']:g}-kimg.json"
+        if not path.is_file():
+            print(f"bigan: seed {seed}", file=sys.stderr)
+            modes, near, error = train(
+                seed, how["kimg"], ali.MIXTURE.lr, str(Run(device=c.device).torch_device)
+            )
+            _write(path, json.dumps({"modes": modes, "near": near, "error": error}))
+        runs.append(json.loads(path.read_bytes()))
+    table = torch.tensor([[run["modes"], run["near"], run["error"]] for run in runs], dtype=torch.float64)
+    of = f"standard deviation of {len(runs)} seeds"
+    names = (MODES, "higher"), ("share of samples near a mode", "higher"), ("reconstruction error", "lower")
+    spread = table.std(0).tolist() if len(runs) > 1 else [0.0] * 3
+    return [
+        report.number(name, report.Estimate(value, off, of), better, fake=how["samples"])
+        for (name, better), value, off in zip(names, table.mean(0).tolist(), spread, strict=True)
+    ]
+
+
+def _data(c: Reproduce, run: Run) -> tuple[data.Images, data.Images]:
+    """(images trained on, images to measure with)"""
+    everything = data.load(run.data, size=run.size)
+    seen, held_out = data.split(everything, run.held_out, run.seed)
+    if c.test is not None:
+        held_out = data.load(c.test, size=run.size, channels=everything.shape[0])
+    return seen, held_out
+
+
+def _spread(images: data.Images, n: int) -> data.Images:
+    count = min(n or len(images), len(images))
+    return images[torch.arange(count) * len(images) // count]
+
+
+def _kept(out: Path, row: Row, how: dict[str, Any]) -> dict[str, Any] | None:
+    """The numbers of a row that was measured before, with these very settings."""
+    try:
+        found = json.loads((out / _slug(row) / "numbers.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("settings") == json.loads(json.dumps(how)) else None
+
+
+def _slug(row: Row) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", row.name.lower())
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write(path, text.encode(), durable=False)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; --out names another place") from error
+
+
+def _about(c: Reproduce, name: str, found: dict[str, Any]) -> list[str]:
+    """How the table was made."""
+    import bigan
+    from bigan.info import devices
+
+    how = next((f["settings"] for f in found.values() if f and "kimg" in f["settings"]), None)
+    lines = [
+        f"`bigan reproduce {name} --scale {c.scale}`, {datetime.date.today()}, bigan {bigan.__version__}"
+    ]
+    commit = _commit()
+    lines[0] += (f", commit {commit}" if commit else "") + f", torch {torch.__version__}."
+    lines.append(f"Machine: {'; '.join(f'{k} {v}' for k, v in devices().items())}.")
+    if how:
+        seeds = f", {how['seeds']} seeds" if "seeds" in how else f" at {how['size']} px, seed {how['seed']}"
+        real = (
+            f"{how['n'] or 'all'} {'test' if how['test'] else 'held-out'} images and "
+            if "seeds" not in how
+            else ""
+        )
+        lines.append(
+            f"Each row: {how['kimg']:g} kimg of {Path(how['data']).name}{seeds}; measured with {real}"
+            f"{how['samples']} samples."
+        )
+    if c.scale == "cpu":
+        lines.append(
+            "Small networks, short training: the order of the rows may be compared, the numbers not."
+        )
+    return [lines[0], "", *lines[1:]]
+
+
+def _commit() -> str:
+    """Of the checkout that this package lies in, if it lies in one."""
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "--short", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,195 @@
+"""All that can be measured of a trained system: samples, reconstructions, codes."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bigan import data
+from bigan.engine import grid
+from bigan.engine.noise import PICTURES, Noise
+from bigan.engine.walk import walk
+from bigan.metrics import compare
+from bigan.metrics.checks import need
+from bigan.metrics.extract import extract
+from bigan.metrics.extractors import Extractor
+from bigan.metrics.path_length import path_length
+from bigan.metrics.probe import linear_probe, svm_error
+from bigan.metrics.report import Number, number
+from bigan.systems.base import System
+
+STEP = 0.05  # along a walk between two codes, of its length
+PROBED = 10_000  # training images whose codes a probe sees, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """What decides the numbers beside the images."""
+
+    samples: int = 0  # images from the prior; 0: as many as real ones
+    seed: int = 0
+    splits: int = 10  # of IS and RID
+    bn: Literal["running", "batch"] = "running"  # statistics of batch normalisation
+    code: Literal["mean", "sampled"] = "mean"  # of the posterior, for reconstructions and probes
+    walks: int = 0  # of the path length
+    batch: int = 64  # images through the system at once
+    keep: bool = False  # cache the features of the real images
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "walks"):
+            need(getattr(self, name) >= 0, "evaluate", f"{name} must be 0 or more", getattr(self, name))
+        for name in ("splits", "batch"):
+            need(getattr(self, name) >= 1, "evaluate", f"{name} must be 1 or more", getattr(self, name))
+        for name, choices in (("bn", ("running", "batch")), ("code", ("mean", "sampled"))):
+            value = getattr(self, name)
+            need(value in choices, "evaluate", f"{name} must be {' or '.join(choices)}", repr(value))
+
+
+def evaluate(
+    system: System,
+    real: Tensor,
+    extractor: Extractor | None,
+    how: How = How(),
+    progress: Callable[[int], None] | None = None,
+) -> list[Number]:
+    """The numbers of samples, and where there is an encoder of reconstructions and codes.
+
+    real: [N, C, H, W] uint8, images that the system was not trained on.  extractor: None for the numbers that
+    need none.  Every image is rounded to 8 bits first, as if it had been saved.
+    """
+    need(len(real) >= compare.LEAST, "evaluate", f"images must be {compare.LEAST} or more", len(real))
+    runner = Runner(system, how)
+    z, fake = runner.sample(how.samples or len(real))
+    found: list[Number] = []
+    rec = None
+    if system.has_encoder():
+        rec = runner.reconstruct(real)
+        found += [*compare.pixels(real, rec), *runner.latent_errors(z)]
+        found = [dataclasses.replace(n, note="; ".join(filter(None, (n.note, runner.note)))) for n in found]
+    if extractor is not None:
+        features = [extract(extractor, real, keep=how.keep, progress=progress)]
+        features += [extract(extractor, x, progress=progress) for x in (fake, rec) if x is not None]
+        made = compare.distances(features[0], features[1], extractor, how.splits)
+        if rec is not None:
+            made += compare.dissimilarity(features[0], features[2], extractor, how.splits)
+        if how.walks:
+            made.append(smoothness(runner, extractor))
+        found += [dataclasses.replace(n, note="; ".join(filter(None, (n.note, runner.note)))) for n in made]
+    return found
+
+
+def probes(system: System, seen: data.Images, held_out: data.Images, how: How = How()) -> list[Number]:
+    """What linear classifiers read from the codes of labelled images: error of an L2-SVM, accuracy of a probe."""
+    if seen.labels is None or held_out.labels is None or not system.has_encoder():
+        return []
+    if len(seen.labels.unique()) < 2:
+        return []
+    runner = Runner(system, how)
+    seen = seen[torch.arange(min(PROBED, len(seen))) * len(seen) // min(PROBED, len(seen))]
+    assert seen.labels is not None
+    x, y = runner.codes(seen.images), runner.codes(held_out.images)
+    about = {"real": len(y), "note": f"codes of {len(x)} training images; {runner.note}"}
+    found = [
+        number(
+            "linear probe accuracy",
+            linear_probe(x, seen.labels, y, held_out.labels),
+            "higher",
+            **about,
+        )
+    ]
+    smallest = int(seen.labels.bincount().max())  # a draw is balanced as far as it can be
+    if len(x) > 1000 and smallest >= 1000 // len(seen.labels.unique()):
+        error = svm_error(x, seen.labels, y, held_out.labels, seed=how.seed)
+        found.append(number("L2-SVM error, 1000 labels", error, "lower", **about))
+    return found
+
+
+def smoothness(runner: "Runner", extractor: Extractor) -> Number:
+    """Path length between random codes from the prior."""
+    n, noise = runner.how.walks, runner.noise
+    a, b = runner.system.prior(2 * n, noise.at(PICTURES - 1)).chunk(2)  # [n, Z] each
+    t = torch.rand(n, generator=torch.Generator().manual_seed(runner.how.seed)).to(a)
+    steps = round(1 / STEP)
+    path = walk(a, b, steps + 1)  # [n, steps + 1, Z]
+    at = (t * steps).long().clamp(max=steps - 1)  # [n]
+    rows = torch.arange(n, device=a.device)
+    ends = [runner.decode(path[rows, i]) for i in (at, at + 1)]
+    near, far = (extract(extractor, x).features for x in ends)
+    return number(
+        "path length", path_length(near, far, STEP), "lower", fake=2 * n, extractor=extractor.label,
+        note=f"features over steps of {STEP:g} on great circles",
+    )  # fmt: skip
+
+
+class Runner:
+    """A system at work in batches, always in the same way: the same noise for the same seed."""
+
+    def __init__(self, system: System, how: How):
+        self.system, self.how = system, how
+        self.device = next(system.parameters()).device
+        self.noise = Noise(how.seed, self.device)
+        kinds = [f"batch norm: {how.bn} statistics"] if any(map(_is_norm, system.modules())) else []
+        stochastic = type(system).infer is not System.infer
+        self.note = ", ".join(kinds + ([f"{how.code} code"] if stochastic else []))
+
+    def sample(self, n: int) -> tuple[Tensor, Tensor]:
+        """(codes [n, Z], their images [n, C, H, W] uint8)"""
+        z = self.system.prior(n, self.noise.at(PICTURES))
+        return z, self.decode(z, self.system.generate)
+
+    def decode(self, z: Tensor, decode: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """[n, Z] -> [n, C, H, W] uint8 on the CPU"""
+        with self.inference():
+            return torch.cat([self.saved((decode or self.system.decode)(p)) for p in z.split(self.how.batch)])
+
+    def codes(self, images: Tensor) -> Tensor:
+        """[N, C, H, W] uint8 -> [N, Z] on the CPU"""
+        with self.inference():
+            return torch.cat([code.cpu() for code in self._codes(images)])
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """[N, C, H, W] uint8 -> the same"""
+        with self.inference():
+            return torch.cat([self.saved(self.system.decode(code)) for code in self._codes(images)])
+
+    def latent_errors(self, z: Tensor) -> list[Number]:
+        """How far E(G(z)) is from z."""
+        with self.inference():
+            pairs = [(p, self.system.encode(self.system.generate(p))) for p in z.split(self.how.batch)]
+        a, b = (torch.cat(side).double() for side in zip(*pairs, strict=True))
+        cosine = torch.nn.functional.cosine_similarity(a, b).mean().item()
+        about = {"fake": len(z)}
+        return [
+            number(
+                "latent MSE", (a - b).square().mean().item(), "lower", note="E(G(z)) - z, z ~ prior", **about
+            ),
+            number("latent cosine", cosine, "higher", note="of E(G(z)) and z, z ~ prior", **about),
+        ]
+
+    def saved(self, x: Tensor) -> Tensor:
+        """In the system's range -> uint8, [B, C, H, W] on the CPU"""
+        return grid.to_uint8(x, self.system.data_range).permute(0, 3, 1, 2)
+
+    @contextlib.contextmanager
+    def inference(self) -> Iterator[None]:
+        """The system without gradients; with how.bn = "batch", each batch normalised by itself."""
+        with self.system.inference(), contextlib.ExitStack() as stack:
+            if self.how.bn == "batch":
+                for module in filter(_is_norm, self.system.modules()):
+                    stack.callback(setattr, module, "momentum", module.momentum)
+                    module.momentum = 0.0  # type: ignore[assignment]  # running statistics stay as they are
+                    module.train()
+            yield
+
+    def _codes(self, images: Tensor) -> Iterator[Tensor]:
+        noise = self.noise.at(PICTURES)
+        for part in images.split(self.how.batch):
+            x = data.scale(part.to(self.device), self.system.data_range)
+            yield self.system.encode(x) if self.how.code == "mean" else self.system.infer(x, noise)
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.batchnorm._BatchNorm)

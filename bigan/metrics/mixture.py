@@ -1,0 +1,45 @@
+"""ALI on 25 Gaussians in the plane: the paper's toy (Dumoulin et al. 2016, arXiv:1606.00704, sec. 4)."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bigan.engine.noise import PICTURES, Noise
+from bigan.metrics.modes import GRID, STD, modes
+from bigan.systems import ali
+
+MEANS = GRID  # [25, 2]
+POINTS, SAMPLES, BATCH = 100_000, 10_000, 100
+
+
+def points(seed: int) -> Tensor:
+    """-> [POINTS, 2, 1, 1]"""
+    rand = torch.Generator().manual_seed(seed)
+    which = torch.randint(len(MEANS), (POINTS,), generator=rand)
+    return (MEANS[which] + STD * torch.randn(POINTS, 2, generator=rand))[:, :, None, None]
+
+
+def covered(x: Tensor) -> tuple[int, float]:
+    """(modes that a sample is nearest to, share of the samples within 3 deviations of one).  [N, 2, 1, 1]"""
+    found = modes(x.flatten(1).cpu())
+    return found.covered, found.near
+
+
+def train(seed: int, kimg: float, lr: float, device: str) -> tuple[int, float, float]:
+    """-> covered(samples), root mean squared error of reconstructions"""
+    torch.manual_seed(seed)
+    system = ali.build(dataclasses.replace(ali.MIXTURE, lr=lr), (2, 1, 1)).to(device)
+    players: dict[str, Any] = system.players()
+    noise = Noise(seed, device)
+    data, rand = points(seed).to(device), torch.Generator().manual_seed(seed)
+    for step in range(round(1000 * kimg / BATCH)):
+        k = step % (POINTS // BATCH)
+        if k == 0:
+            order = torch.randperm(POINTS, generator=rand).to(device)
+        x = data[order[k * BATCH : (k + 1) * BATCH]]
+        system.step(x, noise.at(step), kimg=step * BATCH / 1000, **players)
+    with system.inference():
+        error = (system.reconstruct(data[:SAMPLES]) - data[:SAMPLES]).square().sum(1).mean().sqrt().item()
+        return *covered(system.sample(SAMPLES, noise.at(PICTURES))), error
