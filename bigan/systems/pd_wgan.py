@@ -52,6 +52,7 @@ class Config:
 
 class PDWGAN(System):
     data_range = (-1.0, 1.0)
+    second_derivatives = True
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int]):
         super().__init__(config, image_shape)
