@@ -24,7 +24,7 @@ tags: [bigan, gan, autoencoder, image-generation]
 ---
 # {system}, {side} px
 
-Encoder and generator, trained with [bigan](https://pypi.org/project/bigan/) {version} on {images:g} thousand images of
+Encoder and generator, trained with bigan {version} on {images:g} thousand images of
 `{data}`.
 
 ```python
