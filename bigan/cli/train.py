@@ -50,7 +50,7 @@ def train(args: list[str]) -> int:
     preset, config, run, dry_run = resolve(name, args[1:])
     if dry_run:
         settings = {"system": name, "preset": preset, "run": to_json(run), "config": to_json(config)}
-        print(json.dumps({**settings, "estimate": _estimate(name, config, run)}, indent=2))
+        print(json.dumps(settings, indent=2))
         return 0
     _caution(preset, run)
 
@@ -86,7 +86,7 @@ def command(preset: str, presets: dict[str, Any], run: Any) -> type:
 
     config = presets[preset].config
     which = arg(preset, "settings to start from; the flags below override them")
-    dry = arg(False, "print the resolved settings and an estimate of what they take, write nothing")
+    dry = arg(False, "print the resolved settings as JSON, write nothing")
     fields: list[tuple[str, Any, Any]] = [
         ("preset", Literal[tuple(presets)], which),
         ("dry_run", Annotated[bool, tyro.conf.FlagCreatePairsOff], dry),  # no --no-dry-run
@@ -114,21 +114,6 @@ def default_out(system: str, data: str, preset: str) -> Path:
     path = Path(data)
     stem = path.resolve().name if path.is_dir() else path.name.partition(".")[0]
     return Path("runs", f"{system}-{re.sub(r'[^A-Za-z0-9_-]+', '_', stem) or 'data'}-{preset}")
-
-
-def _estimate(name: str, config: Any, run: Any) -> dict[str, Any]:
-    """What the training will take, of the data as far as one of its images tells."""
-    from bigan import data, systems
-    from bigan.engine.estimate import estimate
-
-    try:
-        shape = data.load(run.data, size=run.size, limit=1).shape
-    except data.DataError as error:
-        return {"none": f"without an image to tell the channels: {error}"}
-    try:
-        return estimate(systems.load(name), config, run, shape)
-    except ValueError as error:
-        raise UserError(str(error)) from error
 
 
 def _caution(preset: str, run: Any) -> None:

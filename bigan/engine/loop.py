@@ -15,7 +15,7 @@ import torch
 
 import bigan
 from bigan import _native, data, ranks, systems
-from bigan.engine import checkpoint, fast, recompute
+from bigan.engine import checkpoint, fast
 from bigan.engine.checkpoint import NotSaved
 from bigan.engine.config import Run, to_json
 from bigan.engine.gallery import Gallery, spread
@@ -127,8 +127,6 @@ class Training:
         when, players, ema = self.when, self.state.players, self.state.ema
         if start == 0:
             self.report(0, bar)
-        if self.run.recompute:
-            recompute.use(self.system)
         if self.run.compile:
             fast.compile_networks(self.system)
         graphed = GraphedStep(self.step, self.device) if self.run.cuda_graph else None
