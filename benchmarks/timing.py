@@ -37,23 +37,28 @@ class Clock:
         return total / repeat
 
 
-def in_turns(calls: dict[str, Callable[[], object]], device: str, budget: float = 2.0) -> dict[str, dict]:
+def in_turns(
+    calls: dict[str, Callable[[], object]], device: str, budget: float = 2.0, least: int = 9
+) -> dict[str, dict]:
     """Name -> median, 20 % and 80 % quantiles in microseconds.
 
     Every round times each call once, one after another, so that a change of the machine's speed meets all;
-    rounds go on for `budget` seconds a call, at least 9 and at most 101.
+    rounds go on for `budget` seconds a call, at least `least` and at most 101.
     """
     clock = Clock(device)
     repeat = {}
     for name, call in calls.items():
-        for _ in range(3):  # compiles, fills caches
-            call()
+        call()  # compiles, fills caches
+        if clock.seconds(call, 1) > 0.1:
+            repeat[name] = 1
+            continue
+        call()
         repeat[name] = max(1, min(1000, int(0.005 / clock.seconds(call, 2))))
     samples: dict[str, list[float]] = {name: [] for name in calls}
     gc.disable()
     try:
         stop = time.perf_counter() + budget * len(calls)
-        while (rounds := len(next(iter(samples.values())))) < 9 or (
+        while (rounds := len(next(iter(samples.values())))) < least or (
             time.perf_counter() < stop and rounds < 101
         ):
             for name, call in calls.items():
