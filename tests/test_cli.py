@@ -22,7 +22,9 @@ TRAIN_FLAGS = """
     --preset --dry-run
     --out --data --size --batch --kimg --seed --device --holdout --flip --no-flip --ema --log-every
     --sample-every --checkpoint-every --checkpoint-minutes --keep --skip-bad --no-skip-bad
-    --tensorboard --no-tensorboard
+    --tensorboard --no-tensorboard --clip --fast --no-fast --one-pass --no-one-pass
+    --channels-last --no-channels-last --fused --no-fused --bf16 --no-bf16 --compile --no-compile
+    --cuda-graph --no-cuda-graph --recompute --no-recompute --profile --no-profile
 """
 INTROVAE_FLAGS = """
     --channels --z-dim --m --w-rec --w-kl --w-neg --variant --hinge --warmup-kimg --lr

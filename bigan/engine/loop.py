@@ -15,7 +15,7 @@ import torch
 
 import bigan
 from bigan import _native, data, systems
-from bigan.engine import fast
+from bigan.engine import fast, memory
 from bigan.engine.checkpoint import NotSaved
 from bigan.engine.config import Run, to_json
 from bigan.engine.gallery import Gallery, spread
@@ -56,6 +56,8 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
             )
         run = fast.resolve(run, system, device, tell)
         fast.prepare(run, system)
+        if run.recompute:
+            memory.recompute(system)
         batches = data.Batches(seen, run.batch, run.seed, device, run.flip, system.data_range)
         with torch.no_grad():
             system.prepare(data.scale(batches.images[spread(len(seen), PREPARE)], system.data_range))
@@ -68,7 +70,7 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
             "run": to_json(run),
             "data": {"name": images.name, "fingerprint": images.fingerprint},
         }
-        with RunDir(run.out, record, run.tensorboard) as rundir:
+        with RunDir(run.out, record, run.tensorboard) as rundir, memory.advice(run):
             Training(run, system, batches, Gallery(held_out, device), rundir).go(system_name)
     return run.out
 
