@@ -109,3 +109,9 @@ def test_other_errors_stay_what_they_are(tmp_path, monkeypatch):
     monkeypatch.setattr(loop.Training, "step", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         run(tmp_path / "run", write_data(tmp_path / "tiny.npz"))
+
+
+def test_a_command_for_another_machine_has_all_but_the_speed():
+    module = systems.load("gan")
+    found = memory.estimate(module, module.PRESETS["cpu"].config, Run(batch=2, device="cuda:99"), 1)
+    assert found.keys() == KEYS - {"images_per_s_about"}

@@ -35,14 +35,18 @@ def recompute(system: System) -> None:
 
 
 def estimate(module: ModuleType, config: Any, run: Run, channels: int) -> dict[str, float]:
-    """From one step on tensors without data: parameters in millions, GB, images/s on this device.
+    """From one step on tensors without data: parameters in millions, GB, images/s where the device is here.
 
     The activations are those kept for the backward, at their peak; a convolution's workspace is not in it.
     """
-    device = run.torch_device
+    try:
+        device = run.torch_device
+    except UserError:  # a command for another machine
+        device = None
     with FakeTensorMode():
         system = build(module, config, (channels, run.size, run.size))
-        run = fast.resolve(run, system, torch.device("cpu"), lambda message: None)
+        if device is not None:
+            run = fast.resolve(run, system, device, lambda message: None)
         fast.prepare(run, system)
         if run.recompute:
             recompute(system)
@@ -56,19 +60,23 @@ def estimate(module: ModuleType, config: Any, run: Run, channels: int) -> dict[s
             system.step(x, Noise(run.seed, "cpu"), *labels, kimg=run.kimg, **players)
         parameters = sum(p.numel() for p in system.parameters())
     copies = 4 + bool(run.ema)  # weights, gradients, Adam's two moments, the average
-    return {
+    flops = counter.get_total_flops()
+    found = {
         "parameters_millions": round(parameters / 1e6, 2),
         "weights_and_optimizer_gb": round(4 * copies * parameters / GB, 3),
         "activations_gb": round(kept.peak / GB, 3),
-        "gflop_an_image": round(counter.get_total_flops() / run.batch / GB, 3),
-        "images_per_s_about": round(SHARE * _rate(device) * run.batch / max(counter.get_total_flops(), 1), 1),
+        "gflop_an_image": round(flops / run.batch / GB, 3),
     }
+    if device is not None:
+        found["images_per_s_about"] = float(f"{SHARE * _rate(device) * run.batch / max(flops, 1):.2g}")
+    return found
 
 
 class _Kept:
     """Bytes that autograd keeps for the backward, each storage once, weights left out."""
 
     def __init__(self, system: nn.Module):
+        self._system = system  # alive, lest its addresses be used again
         self._weights = {p.untyped_storage()._cdata for p in system.parameters()}
         self._users: dict[int, int] = {}
         self.now = self.peak = 0
@@ -79,7 +87,7 @@ class _Kept:
             yield
 
     def _pack(self, t: Tensor) -> Any:
-        held = _Held(t.detach() if t.is_leaf else t)
+        held = _Held(t.detach())  # not the graph that keeps it
         storage = t.untyped_storage()
         if storage._cdata not in self._weights:
             self._count(storage._cdata, storage.nbytes(), 1)
