@@ -21,7 +21,8 @@ HERE = str(Path(bigan.__file__).parent.parent)  # of the bigan under test, insta
 TRAIN_FLAGS = """
     --preset --dry-run
     --out --data --size --batch --kimg --seed --device --holdout --flip --no-flip --ema --log-every
-    --sample-every --checkpoint-every --checkpoint-minutes --keep --skip-bad --no-skip-bad
+    --sample-every --eval-every --eval-images --extractor --checkpoint-every --checkpoint-minutes --keep
+    --skip-bad --no-skip-bad
     --tensorboard --no-tensorboard
 """
 INTROVAE_FLAGS = """
@@ -52,7 +53,8 @@ def python(*args: str, stdout=subprocess.PIPE, **env: str) -> subprocess.Complet
 
 
 def test_commands():
-    assert list(COMMANDS) == ["train", "sample", "reconstruct", "interpolate", "list", "info"]
+    found = "train sample reconstruct interpolate eval plot reproduce classifier list info"
+    assert list(COMMANDS) == found.split()
 
 
 def test_train_flags(capsys):

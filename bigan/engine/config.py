@@ -38,8 +38,10 @@ class Run:
     log_every: float = arg(0.0, "kimg between lines of log.jsonl; 0: 200 in a run")
     sample_every: float = arg(0.0, "kimg between pictures and val_mse; 0: 20 in a run")
     eval_every: float = arg(0.0, "kimg between metrics (FID and its like, RID, code errors); 0: none")
-    eval_images: int = arg(1000, "held-out images, and as many samples, that --eval-every measures")
-    extractor: str = arg("efficientnet-lite0", "of --eval-every: efficientnet-lite0, inception, a file, none")
+    eval_images: int = arg(1000, "held-out images, and as many samples, that these metrics look at")
+    extractor: str = arg(
+        "efficientnet-lite0", "that they use: efficientnet-lite0, inception, a file of weights, none"
+    )
     checkpoint_every: float = arg(0.0, "kimg between checkpoints; 0: 20 in a run")
     checkpoint_minutes: float = arg(10.0, "and one at the latest after so many minutes")
     keep: int = arg(2, "checkpoints kept")
