@@ -87,7 +87,7 @@ def test_the_same_command_gives_the_same_numbers(trained, extractor, tmp_path):
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     assert main([*command, "--code", "sampled", "--out", str(tmp_path / "c.json")]) == 0
     assert numbers(tmp_path / "c.json")["RMSE"] != numbers(tmp_path / "a.json")["RMSE"]
-    assert "sampled code" in numbers(tmp_path / "c.json")["RMSE"]["note"]
+    assert "sampled code" in numbers(tmp_path / "c.json")["RMSE"]["mode"]
 
 
 def test_other_images_and_no_extractor(trained, tmp_path, capsys):

@@ -68,7 +68,6 @@ def evaluate(
     if system.has_encoder():
         rec = runner.reconstruct(real)
         found += [*compare.pixels(real, rec), *runner.latent_errors(z)]
-        found = [dataclasses.replace(n, note="; ".join(filter(None, (n.note, runner.note)))) for n in found]
     if extractor is not None:
         features = [extract(extractor, real, keep=how.keep, progress=progress)]
         features += [extract(extractor, x, progress=progress) for x in (fake, rec) if x is not None]
@@ -77,8 +76,8 @@ def evaluate(
             made += compare.dissimilarity(features[0], features[2], extractor, how.splits)
         if how.walks:
             made.append(smoothness(runner, extractor))
-        found += [dataclasses.replace(n, note="; ".join(filter(None, (n.note, runner.note)))) for n in made]
-    return found
+        found += made
+    return [dataclasses.replace(n, mode=runner.mode) for n in found]
 
 
 def probes(system: System, seen: data.Images, held_out: data.Images, how: How = How()) -> list[Number]:
@@ -91,7 +90,7 @@ def probes(system: System, seen: data.Images, held_out: data.Images, how: How = 
     seen = seen[torch.arange(min(PROBED, len(seen))) * len(seen) // min(PROBED, len(seen))]
     assert seen.labels is not None
     x, y = runner.codes(seen.images), runner.codes(held_out.images)
-    about = {"real": len(y), "note": f"codes of {len(x)} training images; {runner.note}"}
+    about = {"real": len(y), "note": f"codes of {len(x)} training images", "mode": runner.mode}
     found = [
         number(
             "linear probe accuracy",
@@ -133,7 +132,7 @@ class Runner:
         self.noise = Noise(how.seed, self.device)
         kinds = [f"batch norm: {how.bn} statistics"] if any(map(_is_norm, system.modules())) else []
         stochastic = type(system).infer is not System.infer
-        self.note = ", ".join(kinds + ([f"{how.code} code"] if stochastic else []))
+        self.mode = ", ".join(kinds + ([f"{how.code} code"] if stochastic else []))
 
     def sample(self, n: int) -> tuple[Tensor, Tensor]:
         """(codes [n, Z], their images [n, C, H, W] uint8)"""
