@@ -17,6 +17,7 @@ from bigan.cli import flags
 from bigan.cli.pictures import default
 from bigan.engine import files
 from bigan.engine.config import Run, to_json
+from bigan.engine.gallery import spread
 from bigan.engine.loadrun import load_run
 from bigan.engine.noise import PICTURES, Noise
 from bigan.errors import UserError, unknown
@@ -216,8 +217,7 @@ def _data(c: Reproduce, run: Run) -> tuple[data.Images, data.Images]:
 
 
 def _spread(images: data.Images, n: int) -> data.Images:
-    count = min(n or len(images), len(images))
-    return images[torch.arange(count) * len(images) // count]
+    return images[spread(len(images), n or len(images))]
 
 
 def _kept(out: Path, row: Row, how: dict[str, Any]) -> dict[str, Any] | None:

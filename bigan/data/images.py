@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -58,7 +58,7 @@ class Images:
     classes: list[str] | None = None
     name: str = ""
     skipped: int = 0  # unreadable images left out
-    names: list[str] | None = None  # of the files, inside their folder or zip
+    names: list[str] | None = field(default=None, kw_only=True)  # of the files, inside their folder or zip
 
     def __len__(self) -> int:
         return len(self.images)
@@ -76,11 +76,15 @@ class Images:
         digest.update(self.images.reshape(-1).numpy().data)
         return digest.hexdigest()[:16]
 
+    def take(self, index: Tensor) -> Tensor:
+        """The pixels of the images at `index`, on the CPU.  [n] int64 -> [n, C, H, W] uint8"""
+        return self.images.index_select(0, index)
+
     def __getitem__(self, index: Tensor) -> "Images":
         """The images at `index` [n] int64, in that order."""
         labels = None if self.labels is None else self.labels[index]
         names = self.names and [self.names[i] for i in index.tolist()]
-        return Images(self.images[index], labels, self.classes, self.name, self.skipped, names)
+        return Images(self.images[index], labels, self.classes, self.name, self.skipped, names=names)
 
 
 def split(images: Images, holdout: int | float, seed: int) -> tuple[Images, Images]:

@@ -20,7 +20,7 @@ class During:
             raise UserError(
                 f"--eval-every needs {LEAST} held-out images or more (--holdout, --eval-images), got {few}"
             )
-        self.real = held_out.images[spread(len(held_out), run.eval_images)]
+        self.real = held_out.take(spread(len(held_out), run.eval_images))
         name = run.extractor
         self.extractor = None if name == "none" else extractors.load(name, run.torch_device)
         self.how = How(seed=run.seed, keep=True)

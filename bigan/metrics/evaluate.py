@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bigan import data
 from bigan.engine import grid
+from bigan.engine.gallery import spread
 from bigan.engine.noise import PICTURES, Noise
 from bigan.engine.walk import walk
 from bigan.metrics import compare
@@ -22,6 +23,7 @@ from bigan.metrics.report import Number, number
 from bigan.systems.base import System
 
 STEP = 0.05  # along a walk between two codes, of its length
+LABELS = 1000  # of the SVM
 PROBED = 10_000  # training images whose codes a probe sees, at most
 
 
@@ -87,21 +89,14 @@ def probes(system: System, seen: data.Images, held_out: data.Images, how: How = 
     if len(seen.labels.unique()) < 2:
         return []
     runner = Runner(system, how)
-    seen = seen[torch.arange(min(PROBED, len(seen))) * len(seen) // min(PROBED, len(seen))]
-    assert seen.labels is not None
-    x, y = runner.codes(seen.images), runner.codes(held_out.images)
+    pick, every = spread(len(seen), PROBED), torch.arange(len(held_out))
+    x, y = runner.codes(seen.take(pick)), runner.codes(held_out.take(every))
+    tags, test = seen.labels[pick], held_out.labels
     about = {"real": len(y), "note": f"codes of {len(x)} training images", "mode": runner.mode}
-    found = [
-        number(
-            "linear probe accuracy",
-            linear_probe(x, seen.labels, y, held_out.labels),
-            "higher",
-            **about,
-        )
-    ]
-    smallest = int(seen.labels.bincount().max())  # a draw is balanced as far as it can be
-    if len(x) > 1000 and smallest >= 1000 // len(seen.labels.unique()):
-        error = svm_error(x, seen.labels, y, held_out.labels, seed=how.seed)
+    found = [number("linear probe accuracy", linear_probe(x, tags, y, test), "higher", **about)]
+    counts = tags.unique(return_counts=True)[1]
+    if len(x) > LABELS and counts.min() >= -(-LABELS // len(counts)):  # as many of each class
+        error = svm_error(x, tags, y, test, labels=LABELS, seed=how.seed)
         found.append(number("L2-SVM error, 1000 labels", error, "lower", **about))
     return found
 
