@@ -166,6 +166,8 @@ def test_grey_beside_colour(extractor, tmp_path):
         (["nowhere"], "nowhere does not exist"),
         (["RUN", "--extractor", "inceptoin"], "did you mean 'inception'"),
         (["RUN", "--n", "5", "--extractor", "none"], "images must be 10 or more, got 5"),
+        (["RUN", "--n", "-5"], "--n must be 0 or more, got -5"),
+        (["RUN", "--size", "0"], "--size must be 1 or more pixels, got 0"),
         (["RUN", "--splits", "0", "--extractor", "none"], "splits must be 1 or more"),
         (["RUN", "--samples", "-3", "--extractor", "none"], "samples must be 0 or more"),
         (

@@ -59,6 +59,12 @@ class Eval:
         None, "file to write the numbers to"
     )
 
+    def __post_init__(self) -> None:
+        if self.n < 0:
+            raise UserError(f"--n must be 0 or more, got {self.n}")
+        if self.size is not None and self.size < 1:
+            raise UserError(f"--size must be 1 or more pixels, got {self.size}")
+
 
 def evaluate(args: list[str]) -> int:
     """Print the numbers as a table, and write them as JSON."""

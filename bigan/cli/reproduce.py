@@ -58,6 +58,11 @@ class Reproduce:
     seed: int = arg(0, "of all rows")
     device: str = arg("auto", "auto (the GPU if there is one), cpu, cuda or cuda:N")
 
+    def __post_init__(self) -> None:
+        for name in ("kimg", "n", "samples"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name} must be 0 or more, got {getattr(self, name)}")
+
 
 def reproduce(args: list[str]) -> int:
     """Row by row; the table is written after each."""
