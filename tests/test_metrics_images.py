@@ -281,6 +281,15 @@ def test_numbers_depend_on_the_seed_alone():
     assert system.training
 
 
+def test_a_system_that_gives_nan_is_not_measured():
+    system = Copy()
+    system.norm.weight.data[3] = torch.nan
+    with pytest.raises(
+        MetricError, match="the system's images must be finite, got NaN or infinity in 40 of 40"
+    ):
+        evaluate(system, images(40), None)
+
+
 def test_a_system_without_an_encoder_has_numbers_of_samples_alone():
     class Generator(Copy):
         encode = System.encode

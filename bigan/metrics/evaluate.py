@@ -14,7 +14,7 @@ from bigan.engine.gallery import spread
 from bigan.engine.noise import PICTURES, Noise
 from bigan.engine.walk import walk
 from bigan.metrics import compare
-from bigan.metrics.checks import need
+from bigan.metrics.checks import finite, need
 from bigan.metrics.extract import extract
 from bigan.metrics.extractors import Extractor
 from bigan.metrics.path_length import path_length
@@ -164,7 +164,8 @@ class Runner:
         ]
 
     def saved(self, x: Tensor) -> Tensor:
-        """In the system's range -> uint8, [B, C, H, W] on the CPU"""
+        """In the system's range -> uint8, [B, C, H, W] on the CPU.  NaN is an error: a picture would show black."""
+        finite("evaluate", "the system's images", x)
         return grid.to_uint8(x, self.system.data_range).permute(0, 3, 1, 2)
 
     @contextlib.contextmanager
