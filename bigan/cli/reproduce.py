@@ -80,6 +80,7 @@ def reproduce(args: list[str]) -> int:
     out = c.out or Path("runs", "reproduce", f"{name}-{c.scale}")
     points = table.data == MIXTURE
     extractor = None if points else extractors.load(c.extractor, Run(device=c.device).torch_device)
+    command = f"bigan reproduce {name} --scale {c.scale}"
     found = {row.name: _kept(out, row, settings(c, table, row, extractor)) for row in table.rows}
     for row in table.rows:
         if c.rows and row.name not in c.rows:
@@ -89,11 +90,8 @@ def reproduce(args: list[str]) -> int:
         elif found[row.name] is None:
             print(f"bigan: {row.name}", file=sys.stderr)
             found[row.name] = measure(c, table, row, extractor, out)
-            _write(
-                out / "table.md",
-                markdown(table, found, provenance(f"bigan reproduce {name} --scale {c.scale}", found)),
-            )
-    text = markdown(table, found, provenance(f"bigan reproduce {name} --scale {c.scale}", found))
+            _write(out / "table.md", markdown(table, found, provenance(command, found)))
+    text = markdown(table, found, provenance(command, found))
     _write(out / "table.md", text)
     print(f"{text}\ntable: {out / 'table.md'}")
     return 0
