@@ -12,13 +12,14 @@ from engine_run import write_data
 from introvae_comparison import descend_plainly, same, statistics
 from step_mutants import each, kinds, mutants, survivors
 from torch import nn
-from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, dropout, leaky_relu, softplus
+from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, leaky_relu, softplus
 
 from bigan import ops
 from bigan.engine.config import Run
 from bigan.engine.loop import train
 from bigan.engine.noise import Noise
 from bigan.errors import UserError
+from bigan.nets.ali import Dropout, Maxout
 from bigan.systems import ali
 
 LR, BATCH, SIDE = 0.3, 6, 8
@@ -87,6 +88,10 @@ def decoder(net, z, c):
         x = leaky_relu(net.normalised(conv_transpose2d(x, net.take(), stride=stride)), c.slope)
     x = conv2d(x, net.take()) + net.take()
     return x.sigmoid() if c.output == "sigmoid" else x
+
+
+def dropout(x, p):
+    return Dropout(p)(x)  # test_dropout holds it
 
 
 def critic(net, x, z, y, c):
@@ -370,3 +375,35 @@ def test_the_mixture_script_counts_modes():
     assert script["covered"](torch.tensor([[-4.0, 2.1], [-3.9, 2.0], [3.5, 0.0]])[:, :, None, None])[0] == 2
     modes, near, error = script["train"](0, 0.3, 1e-4, "cpu")
     assert 1 <= modes <= 25 and 0 <= near <= 1 and 0 < error < 10
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("p", [0.2, 0.5])
+def test_dropout(p, layout):
+    """Each element by itself, kept with 1 - p, the mean untouched; the gradient through the same mask."""
+    x = torch.ones(20, 7, 31, 33).contiguous(memory_format=layout).requires_grad_()
+    y = Dropout(p)(x)
+    kept = y != 0
+    n = x.numel()
+    assert abs(kept.double().mean() - (1 - p)) < 4 * (p * (1 - p) / n) ** 0.5 + 1 / 65536
+    assert y[kept].unique().numel() == 1 and y[kept][0].item() == pytest.approx(1 / (1 - p), rel=1e-4)
+    assert y.stride() == x.stride()
+    rows, columns = kept.double().mean((0, 1, 3)), kept.double().mean((0, 1, 2))  # no pattern in the bits
+    assert (torch.cat([rows, columns]) - (1 - p)).abs().max() < 6 * (p * (1 - p) * 33 / n) ** 0.5
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+    assert torch.equal(Dropout(p).eval()(x), x)
+    torch.manual_seed(3)
+    again = Dropout(p)(x)
+    assert not torch.equal(again, y)
+    torch.manual_seed(3)
+    assert torch.equal(Dropout(p)(x), again)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_maxout_of_two(layout):
+    x = torch.randn(3, 6, 4, 5, dtype=torch.double).contiguous(memory_format=layout).requires_grad_()
+    assert torch.equal(Maxout(2)(x), x.unflatten(1, (-1, 2)).amax(2))
+    assert torch.autograd.gradcheck(Maxout(2), x)
+    (grad,) = torch.autograd.grad(Maxout(2)(x).sum(), x)
+    assert grad.stride() == x.stride()

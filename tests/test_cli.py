@@ -20,10 +20,11 @@ from bigan.engine.config import Run
 HERE = str(Path(bigan.__file__).parent.parent)  # of the bigan under test, installed or not
 TRAIN_FLAGS = """
     --preset --dry-run
-    --out --data --size --batch --kimg --seed --device --holdout --flip --no-flip --ema --log-every
-    --sample-every --eval-every --eval-images --extractor --checkpoint-every --checkpoint-minutes --keep
-    --skip-bad --no-skip-bad
-    --tensorboard --no-tensorboard
+    --out --data --cache --size --batch --kimg --init-from --seed --device --holdout --flip --no-flip --ema
+    --log-every --sample-every --eval-every --eval-images --extractor --checkpoint-every --checkpoint-minutes
+    --keep --skip-bad --no-skip-bad --tensorboard --no-tensorboard --clip --fast --no-fast
+    --one-pass --no-one-pass --channels-last --no-channels-last --fused --no-fused --bf16 --no-bf16
+    --compile --no-compile --cuda-graph --no-cuda-graph --profile
 """
 INTROVAE_FLAGS = """
     --channels --z-dim --m --w-rec --w-kl --w-neg --variant --hinge --warmup-kimg --lr
@@ -53,8 +54,19 @@ def python(*args: str, stdout=subprocess.PIPE, **env: str) -> subprocess.Complet
 
 
 def test_commands():
-    found = "train sample reconstruct interpolate eval plot reproduce classifier list info"
-    assert list(COMMANDS) == found.split()
+    assert list(COMMANDS) == [
+        "train",
+        "sample",
+        "reconstruct",
+        "interpolate",
+        "eval",
+        "plot",
+        "reproduce",
+        "classifier",
+        "export",
+        "list",
+        "info",
+    ]
 
 
 def test_train_flags(capsys):

@@ -268,7 +268,7 @@ def test_damaged_cifar(tmp_path, name, blob, message):
 
 
 def test_tar_of_images_tells_what_to_do(tmp_path):
-    with pytest.raises(DataError, match=r"no CIFAR batches in it.*make it a zip"):
+    with pytest.raises(DataError, match=r"no CIFAR batches .* give the tar"):
         data.load(write_tar(tmp_path / "s.tar.gz", {"0.png": b""}))
 
 

@@ -78,7 +78,7 @@ def test_noise_is_a_function_of_seed_step_and_order():
 def test_draws_are_numbered_and_the_step_stays_in_its_tensor():
     noise = Noise(7, "cpu")
     rng = noise.rng
-    assert [noise.at(5).draw()["stream"], noise.draw()["stream"]] == [0, 1]
+    assert [noise.at(5).draw(1)["stream"], noise.draw(1)["stream"]] == [0, 1]
     assert noise.at(6).rng is rng  # a CUDA graph goes on reading it
     assert rng.tolist() == [7, 6]
 

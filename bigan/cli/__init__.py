@@ -22,6 +22,7 @@ COMMANDS = {
     "plot": ("evaluate.plot", "RUN", "losses and metrics over images, as a picture"),
     "reproduce": ("reproduce.reproduce", "TABLE", "train and measure the rows of a paper's table"),
     "classifier": ("classifier.classifier", "train", "an extractor of one's own, from labelled images"),
+    "export": ("export.export", "RUN", "a run's encoder and generator alone, for `bigan.load`, ONNX, ..."),
     "list": ("show.list_systems", "", "the systems and their presets"),
     "info": ("show.info", "", "versions, devices, and which operator backends work here"),
 }
@@ -58,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # --help, or tyro's own message on a bad value
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
-        print("bigan: interrupted", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":
+            print("bigan: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `bigan list | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         if os.environ.get("BIGAN_TRACEBACK", "0") not in ("", "0"):
             traceback.print_exc()
-        print(f"bigan: {message}", file=sys.stderr)
+        rank = os.environ.get("RANK", "0")
+        print(f"bigan: {'' if rank == '0' else f'[rank {rank}] '}{message}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
 
 

@@ -203,7 +203,9 @@ def _real(c: Eval, system: System, record: dict[str, Any]) -> tuple[data.Images 
     channels, size, _ = system.image_shape
     run = from_json(Run, record["run"])
     try:
-        everything = data.load(run.data, size=run.size, channels=channels, skip_bad=run.skip_bad)
+        everything = data.load(
+            run.data, size=run.size, channels=channels, skip_bad=run.skip_bad, cache=run.cache
+        )
     except data.DataError as error:
         if c.data is None:
             raise UserError(f"{error}\n(the run's own data; --data gives another name or path)") from error

@@ -141,11 +141,17 @@ def _parse(cls: type[Any], args: list[str]) -> Any:
 
 
 def _load(c: Any) -> tuple[System, dict[str, Any]]:
-    if not (c.run / "config.json").is_file():
-        wrong = "is no run directory: it has no config.json" if c.run.is_dir() else "is no run directory"
-        raise UserError(f"{str(c.run)!r} {wrong}{_near(c.run)}")
-    checked = Run(device=c.device, seed=getattr(c, "seed", 0))
-    return load_run(c.run, c.ema, checked.torch_device)
+    return load_model(c.run, c.ema, Run(device=c.device, seed=getattr(c, "seed", 0)).torch_device)
+
+
+def load_model(
+    run: Path, ema: bool = True, device: torch.device | str = "cpu"
+) -> tuple[System, dict[str, Any]]:
+    """`load_run`, which names the runs that may have been meant where `run` is none."""
+    if not (run / "config.json").is_file():
+        wrong = "is no run directory: it has no config.json" if run.is_dir() else "is no run directory"
+        raise UserError(f"{str(run)!r} {wrong}{_near(run)}")
+    return load_run(run, ema, device)
 
 
 def _load_encoder(c: Any) -> tuple[System, dict[str, Any]]:
@@ -178,7 +184,7 @@ def _images(system: System, record: dict[str, Any], source: str | None, n: int) 
     else:
         run = from_json(Run, record["run"])
         try:
-            everything = data.load(run.data, size=run.size, skip_bad=run.skip_bad)
+            everything = data.load(run.data, size=run.size, skip_bad=run.skip_bad, cache=run.cache)
         except data.DataError as error:
             raise UserError(f"{error}\n(the run's own data; --data gives another name or path)") from error
         if everything.fingerprint != record["data"]["fingerprint"]:
@@ -191,7 +197,7 @@ def _images(system: System, record: dict[str, Any], source: str | None, n: int) 
     if len(images) < n:
         print(f"bigan: there are only {len(images)} {what}", file=sys.stderr)
     index = torch.arange(min(n, len(images))) * len(images) // min(n, len(images))
-    return data.scale(images.images[index], system.data_range), what
+    return data.scale(images.take(index), system.data_range), what
 
 
 def _chunk(system: System) -> int:

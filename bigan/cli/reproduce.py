@@ -180,7 +180,7 @@ def measure(c: Reproduce, table: Table, row: Row, extractor: Extractor | None, o
         _, real = _data(c, Run(data=how["data"], size=how["size"], seed=c.seed))
         real = _spread(real, how["n"])
         pad = round(0.1 * how["size"])
-        rng = Noise(c.seed, "cpu").at(PICTURES).draw()
+        rng = Noise(c.seed, "cpu").at(PICTURES).draw(len(real))
         shifted = ops.augment_pair(real.images, pad=pad, dtype=torch.float32, **rng).round().to(torch.uint8)
         assert extractor is not None
         numbers = compare.compare(real.images, shifted, extractor, paired=True, keep=True)

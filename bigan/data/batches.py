@@ -5,6 +5,8 @@ import logging
 import torch
 from torch import Tensor
 
+from .ahead import Ahead, fits
+from .cache import Mapped
 from .images import FLIP, ORDER, DataError, Images, random_bits, shuffled
 
 log = logging.getLogger(__name__)
@@ -23,8 +25,10 @@ class Batches:
 
     Every epoch is a fresh permutation from (seed, epoch) that shows each image at most once; a remainder
     smaller than a batch is dropped.  Mirror flips, p = 1/2, are drawn per (seed, step).  Nothing has to be
-    saved to resume.  The uint8 images stay on the device and each epoch's order is sent there once, so a call
-    launches two to five kernels and does no other work on the host.
+    saved to resume.  The uint8 images lie on the device and each epoch's order is sent there once, so a call
+    launches two to five kernels and does no other work on the host.  Where they do not fit, or lie in a cache
+    on disk, threads read some batches ahead; the batches are the same.  rank, ranks: of each batch of B every
+    ranks-th image, from the rank-th on: B / ranks of them (see bigan/ranks.py).
     """
 
     def __init__(
@@ -35,6 +39,8 @@ class Batches:
         device: torch.device | str = "cpu",
         flip: bool = False,
         data_range: tuple[float, float] = (0.0, 1.0),
+        rank: int = 0,
+        ranks: int = 1,
     ):
         if not len(images):
             raise DataError(f"{images.name}: no images to train on")
@@ -44,36 +50,44 @@ class Batches:
             log.warning(
                 "%s has only %d images: the batch of %d shrinks to that", images.name, len(images), batch
             )
-        self.batch = min(batch, len(images))
+        self.batch = min(batch, len(images) // ranks * ranks)
+        if not self.batch:
+            raise DataError(f"{images.name}: {len(images)} images cannot be shared by {ranks} processes")
+        self.rank, self.ranks = rank, ranks
         self.steps_per_epoch = len(images) // self.batch
         self.images_per_epoch = self.steps_per_epoch * self.batch
         self.seed, self.flip, self.data_range = seed, flip, data_range
-        self.images = images.images.to(device)  # [N, C, H, W] uint8
-        self._epoch = -1
-        self._order = self._flips = torch.empty(0)
+        device = torch.device(device)
+        stay = isinstance(images, Mapped) or not fits(images, device)
+        self._ahead = Ahead(images, lambda step: self._part(step)[0], device) if stay else None
+        self._home = torch.device("cpu") if stay else device  # where the order lies
+        self.device, self._count = device, len(images)
+        self.images = torch.empty(0) if stay else images.images.to(device)  # [N, C, H, W] uint8
+        self._epochs: dict[int, tuple[Tensor, Tensor]] = {}  # order, flips
 
     def __call__(self, step: int) -> Tensor:
-        at = self._place(step)
-        x = self.images.index_select(0, self._order[at])
+        index, flips = self._part(step)
+        x = self._ahead(step) if self._ahead else self.images.index_select(0, index)
         if self.flip:
-            x = torch.where(self._flips[at], x.flip(-1), x)
+            x = torch.where(flips.to(self.device)[:, None, None, None], x.flip(-1), x)
         return scale(x, self.data_range)
 
     def indices(self, step: int) -> Tensor:
-        """Which images batch `step` shows, [B] int64 on the device."""
-        at = self._place(step)
-        return self._order[at]
+        """Which images batch `step` shows, [B] int64; on the device, or where the images stay."""
+        return self._part(step)[0]
 
-    def _place(self, step: int) -> slice:
-        """Where in its epoch's order batch `step` lies; prepares that epoch."""
+    def _part(self, step: int) -> tuple[Tensor, Tensor]:
+        """The images of batch `step` and whether each is mirrored, [B] each."""
         if step < 0:
             raise ValueError(f"step must be 0 or more, got {step}")
         epoch, k = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            n, device = len(self.images), self.images.device
-            self._order = torch.from_numpy(shuffled(n, self.seed, epoch, ORDER)).to(device)
+        if epoch not in self._epochs:
+            kept = {e: found for e, found in self._epochs.items() if e == epoch - 1}  # read ahead of
+            order = torch.from_numpy(shuffled(self._count, self.seed, epoch, ORDER))
+            flips = torch.empty(0, dtype=torch.bool)
             if self.flip:
-                flips = random_bits(n, self.seed, epoch, FLIP) >> 63 != 0
-                self._flips = torch.from_numpy(flips).to(device)[:, None, None, None]
-            self._epoch = epoch
-        return slice(k * self.batch, (k + 1) * self.batch)
+                flips = torch.from_numpy(random_bits(self._count, self.seed, epoch, FLIP) >> 63 != 0)
+            self._epochs = {**kept, epoch: (order.to(self._home), flips.to(self._home))}
+        at = slice(k * self.batch + self.rank, (k + 1) * self.batch, self.ranks)
+        order, flips = self._epochs[epoch]
+        return order[at], flips[at]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from . import cache
 from .decode import BadImage, decode, dimensions
 from .images import DataError, Images, Want, shown
 from .pool import check_memory, chunks
@@ -28,13 +29,34 @@ def gather(
     labels: list[int] | None,
     classes: list[str] | None,
     want: Want,
+    stamp: str,
 ) -> Images:
-    """Decode the images `names`, in that order.
+    """Decode the images `names`, in that order: into memory, or into want.cache if they are not there yet.
 
     where: the folder or archive, for messages.  read(i): the bytes of image i; called from several threads.
+    stamp: sizes and times of the files they lie in, which tell a cache whether it still holds them.
     """
+    if want.cache is None:
+        return _gather(where, names, read, labels, classes, want, in_memory(where))
+    picked = [names[i] for i in want.pick(len(names))]
+    return cache.through(
+        where, picked, stamp, want, lambda room: _gather(where, names, read, labels, classes, want, room)
+    )
+
+
+def in_memory(where: str) -> Callable[..., np.ndarray]:
+    """What gives `gather` room for pixels in memory."""
+
+    def room(*shape: int) -> np.ndarray:
+        check_memory(where, *shape)
+        return np.empty(shape, np.uint8)
+
+    return room
+
+
+def _gather(where, names, read, labels, classes, want, room) -> Images:
     picks = want.pick(len(names)).tolist()
-    job = _Job(where, [names[i] for i in picks], lambda k: read(picks[k]), want)
+    job = _Job(where, [names[i] for i in picks], lambda k: read(picks[k]), want, room)
     try:
         images, kept = job.run()
     except _Colour:  # so not all are grey: once more, as RGB
@@ -46,8 +68,15 @@ def gather(
 
 
 class _Job:
-    def __init__(self, where: str, names: list[str], read: Callable[[int], bytes], want: Want):
-        self.where, self.names, self._read, self.want = where, names, read, want
+    def __init__(
+        self,
+        where: str,
+        names: list[str],
+        read: Callable[[int], bytes],
+        want: Want,
+        room: Callable[..., np.ndarray],
+    ):
+        self.where, self.names, self._read, self.want, self._room = where, names, read, want, room
         first = self._first()
         self.channels = want.channels or (1 if first.mode == "L" else 3)
         if want.size is not None:
@@ -60,8 +89,7 @@ class _Job:
     def run(self) -> tuple[torch.Tensor, list[int]]:
         """The images [n, C, H, W] uint8, and which of the names they are."""
         (width, height), n = self.size, len(self.names)
-        check_memory(self.where, n, self.channels, height, width)
-        self.out = np.empty((n, self.channels, height, width), np.uint8)
+        self.out = self._room(n, self.channels, height, width)
         bad = [b for found in chunks(n, self._fill, self.want.progress) for b in found]
         if bad:
             k, why = bad[0]

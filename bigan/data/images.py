@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ class Want:
     skip_bad: bool = False
     limit: int | None = None
     progress: Callable[[int, int], None] | None = None  # called with (images read, images in all)
+    cache: Path | None = None  # folder that holds the decoded images, in place of the memory
 
     def __post_init__(self):
         if self.size is not None and self.size < 1:

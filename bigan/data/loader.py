@@ -18,6 +18,7 @@ def load(
     skip_bad: bool = False,
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    cache: str | os.PathLike[str] | None = None,
 ) -> Images:
     """Read a data set, by name or path, into one uint8 tensor.
 
@@ -27,10 +28,12 @@ def load(
     skip_bad: leave out unreadable images (without `size` also those of odd sizes) and log how many.
     limit: read that many images, evenly spread over the data set.
     progress: called with (images read, images in all).
+    cache: folder where the decoded images of a folder, zip or shards are kept, in place of the memory: for more
+        of them than fit there.  Decoded when first asked for; found there afterwards.
 
     Raises DataError, which names the file and what to do.
     """
-    want = Want(size, channels, skip_bad, limit, progress)
+    want = Want(size, channels, skip_bad, limit, progress, None if cache is None else Path(cache))
     source = os.fspath(source)
     if source == "digits":
         return digits.read(want)

@@ -42,5 +42,5 @@ def check_memory(what: str, *shape: int) -> None:
         sizes = " x ".join(map(str, shape))
         raise DataError(
             f"{what}: {sizes} bytes are {need / 2**30:,.0f} GiB, and this machine has "
-            f"{have / 2**30:,.0f} GiB of memory; pass a smaller --size or fewer images"
+            f"{have / 2**30:,.0f} GiB of memory; pass a smaller --size, or --cache FOLDER to hold the images on disk"
         )

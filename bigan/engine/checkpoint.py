@@ -20,6 +20,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from bigan import ranks
 from bigan.engine import files
 from bigan.errors import UserError
 
@@ -109,6 +110,18 @@ def load(path: Path) -> Checkpoint:
         return Checkpoint(path, step, safetensors.torch.load(blob), meta)
     except SafetensorError as error:
         raise Damaged(str(error)) from error
+
+
+def shared(found: Checkpoint | None) -> Checkpoint | None:
+    """What rank 0 found, on every rank: only that one needs to see the folder."""
+    if ranks.count() == 1:
+        return found
+    head = None if found is None else {"path": str(found.path), "step": found.step, "meta": found.meta}
+    head = json.loads(ranks.from_first(json.dumps(head).encode()))
+    if head is None:
+        return None
+    blob = ranks.from_first(safetensors.torch.save(found.tensors) if found else b"")
+    return Checkpoint(Path(head["path"]), head["step"], safetensors.torch.load(blob), head["meta"])
 
 
 def steps(folder: Path) -> list[int]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from bigan.systems.base import arg
 # `data` may move: its fingerprint is compared instead.
 FREE = {
     "out", "data", "kimg", "device", "skip_bad", "log_every", "sample_every", "checkpoint_every",
-    "checkpoint_minutes", "keep", "tensorboard", "eval_every", "eval_images", "extractor",
+    "checkpoint_minutes", "keep", "tensorboard", "cache", "profile", "eval_every", "eval_images", "extractor",
 }  # fmt: skip
 
 OUT = Path("runs/run")
@@ -27,9 +28,11 @@ class Run:
 
     out: Path = arg(OUT, "run directory; the same command resumes it")  # noqa: RUF009 (a Path never changes)
     data: str = arg("digits", "a name (digits, cifar10, ...), a folder or zip of images, .npz, ...")
+    cache: Path | None = arg(None, "folder for decoded images, in place of the memory: for larger data")  # noqa: RUF009
     size: int = arg(32, "side of the images in pixels; others are cropped to a square and resized")
-    batch: int = arg(64, "images in a training step")
+    batch: int = arg(64, "images in a training step, of all processes together")
     kimg: float = arg(100.0, "length of the training, thousands of images; a larger value continues a run")
+    init_from: str = arg("", "run whose weights to start from, with fresh optimisers; its networks must fit")
     seed: int = arg(0, "decides weights, data order, held-out images and noise: same seed, same run")
     device: str = arg("auto", "auto (the GPU if there is one), cpu, cuda or cuda:N")
     holdout: float = arg(0.1, "images never trained on: a fraction below 1, or how many")
@@ -47,14 +50,24 @@ class Run:
     keep: int = arg(2, "checkpoints kept")
     skip_bad: bool = arg(False, "leave out images that cannot be read, instead of stopping")
     tensorboard: bool = arg(True, "write TensorBoard events, if tensorboard is installed")
+    clip: float = arg(0.0, "largest norm of a player's gradient, longer ones are scaled down to it; 0: any")
+    fast: bool = arg(False, "turn on those of the following six that device and system support; says which")
+    one_pass: bool = arg(False, "one backward for both players of an adversarial game: exact up to rounding")
+    channels_last: bool = arg(False, "images and weights with their channels innermost")
+    fused: bool = arg(False, "the optimiser's step in one kernel")
+    bf16: bool = arg(False, "convolutions and matrix products in bfloat16 (autocast)")
+    compile: bool = arg(False, "torch.compile the networks")
+    cuda_graph: bool = arg(False, "record a step once as a CUDA graph, and replay it")
+    profile: bool = arg(False, "write a trace of a few steps and a table of their phases to RUN/profile")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "out", Path(self.out))
+        object.__setattr__(self, "cache", None if self.cache is None else Path(self.cache))
         for name in ("size", "batch", "keep", "eval_images"):
             _need(getattr(self, name) >= 1, name, "must be 1 or more", getattr(self, name))
         for name in ("kimg", "holdout", "checkpoint_minutes"):
             _need(getattr(self, name) > 0, name, "must be more than 0", getattr(self, name))
-        for name in ("ema", "log_every", "sample_every", "checkpoint_every", "eval_every"):
+        for name in ("ema", "log_every", "sample_every", "checkpoint_every", "clip", "eval_every"):
             _need(getattr(self, name) >= 0, name, "must be 0 or more", getattr(self, name))
         _need(-(2**63) <= self.seed < 2**63, "seed", "must fit 64 bits", self.seed)
 
@@ -68,7 +81,9 @@ class Run:
         """The device to train on; UserError where it is not to be had."""
         name = self.device
         if name == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun: a GPU each
+            name = f"cuda:{os.environ['LOCAL_RANK']}"
         try:
             device = torch.device(name)
         except RuntimeError:

@@ -17,7 +17,7 @@ class Gallery:
     """Held-out images on the CPU, sent to `device` as they are needed."""
 
     def __init__(self, held_out: data.Images, device: torch.device):
-        self.images = held_out.images[spread(len(held_out), VAL_IMAGES)]  # [N, C, H, W] uint8
+        self.images = held_out.take(spread(len(held_out), VAL_IMAGES))  # [N, C, H, W] uint8
         self.device = device
         self.rows = max(1, min(ROWS, SHEET // max(held_out.shape[1:])))
 

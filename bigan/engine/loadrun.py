@@ -20,6 +20,7 @@ def load_run(
 ) -> tuple[System, dict[str, Any]]:
     """(system in eval mode, config.json), by the newest whole checkpoint; only reads, also during training.
 
+    To config.json it adds "trained": kimg of the checkpoint, and whether the weights are averaged.
     ema: the averaged weights, where the run has them.
     """
     path = Path(path)
@@ -34,6 +35,7 @@ def load_run(
     system = build(module, from_json(module.Config, record["config"]), tuple(record["image_shape"]))
     averaged = part(found.tensors, "ema") if ema else {}
     system.load_state_dict(averaged or part(found.tensors, "model"))
+    record["trained"] = {"kimg": found.meta["images"] / 1000, "ema": bool(averaged)}
     return system.to(device).eval(), record
 
 

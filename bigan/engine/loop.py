@@ -14,20 +14,24 @@ from typing import Any, cast
 import torch
 
 import bigan
-from bigan import _native, data, systems
+from bigan import _native, data, ranks, systems
+from bigan.engine import checkpoint, fast
 from bigan.engine.checkpoint import NotSaved
 from bigan.engine.config import Run, to_json
 from bigan.engine.gallery import Gallery, spread
+from bigan.engine.graphs import GraphedStep
+from bigan.engine.initial import start_from
 from bigan.engine.loadrun import build
 from bigan.engine.meter import Meter, NonFinite
 from bigan.engine.noise import Noise
+from bigan.engine.profile import Profile
 from bigan.engine.progress import Progress, tell
-from bigan.engine.rundir import RunDir
+from bigan.engine.rundir import Elsewhere, RunDir
 from bigan.engine.schedule import Clock, Schedule
 from bigan.engine.signals import Signals
 from bigan.engine.state import State, first_non_finite
 from bigan.errors import UserError
-from bigan.systems.base import System
+from bigan.systems.base import System, phase
 
 PREPARE = 500  # training images, at most, that a system may look at before its first step
 
@@ -40,21 +44,26 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
     """
     device = run.torch_device
     module = systems.load(system_name)
-    images = data.load(run.data, size=run.size, skip_bad=run.skip_bad)
+    images = data.load(run.data, size=run.size, skip_bad=run.skip_bad, cache=run.cache)
     seen, held_out = data.split(images, run.held_out, run.seed)
     if not len(held_out):
         raise UserError(f"--holdout {run.holdout:g} leaves no image to test on")
-    with exact(device):
+    with ranks.joined(device), exact(device):
+        ranks.share(run.batch)  # refused before anything is built
         system = build(module, config, images.shape, run.seed).to(device)
         if system.labels:
             raise UserError(
                 f"{system_name} with --labels {system.labels} needs as many attributes of each image, which "
                 "no data format gives yet; train without, or call the system's step with labels of your own"
             )
-        batches = data.Batches(seen, run.batch, run.seed, device, run.flip, system.data_range)
+        run = fast.resolve(run, system, device, tell)
+        fast.prepare(run, system)
+        dealt = ranks.index(), ranks.count()
+        batches = data.Batches(seen, run.batch, run.seed, device, run.flip, system.data_range, *dealt)
         with torch.no_grad():
-            system.prepare(data.scale(batches.images[spread(len(seen), PREPARE)], system.data_range))
-        record = {
+            first = seen.take(spread(len(seen), PREPARE)).to(device)
+            system.prepare(data.scale(first, system.data_range))
+        record: dict[str, Any] = {
             "bigan": bigan.__version__,
             "system": system_name,
             "preset": preset,
@@ -63,8 +72,10 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
             "run": to_json(run),
             "data": {"name": images.name, "fingerprint": images.fingerprint},
         }
+        if run.init_from:
+            record["init"] = start_from(system, run)
         during = _during(run, held_out)
-        with RunDir(run.out, record, run.tensorboard) as rundir:
+        with Elsewhere(run.out) if ranks.index() else RunDir(run.out, record, run.tensorboard) as rundir:
             Training(run, system, batches, Gallery(held_out, device), rundir, during).go(system_name)
     return run.out
 
@@ -78,7 +89,7 @@ class Training:
         system: System,
         batches: data.Batches,
         gallery: Gallery,
-        rundir: RunDir,
+        rundir: RunDir | Elsewhere,
         during: Any = None,
     ):
         self.during = during  # metrics at intervals: a System -> numbers by name
@@ -86,7 +97,9 @@ class Training:
         self.device = gallery.device
         self.when = Schedule.of(run, batches.batch)
         self.state = State(system, run.ema)
-        self.noise = Noise(run.seed, self.device)
+        fast.equip(run, self.state.players, self.device)
+        self.noise = Noise(run.seed, self.device, ranks.index(), ranks.count())
+        self.picture_noise = Noise(run.seed, self.device)
         self.meter = Meter()
         self.clock = Clock(0.0)
         self.saved: int | None = None  # step of the newest checkpoint
@@ -114,41 +127,59 @@ class Training:
         when, players, ema = self.when, self.state.players, self.state.ema
         if start == 0:
             self.report(0, bar)
-        for step in range(start, when.total):
-            kimg = when.kimg(step)
-            for player in players.values():
-                player.scale_lr(self.system.lr_scale(kimg))
-            terms = self.system.step(self.batches(step), self.noise.at(step), kimg=kimg, **players)
-            self.meter.update(step, terms)
-            if ema:
-                ema.update(when.kimg(step + 1), when.kimg(1))
-            self.clock.count(when.batch)
-            bar.advance(when.batch)
-            stop = signals.caught is not None
-            self.report(step + 1, bar, stop)
-            if stop:
-                return step + 1
+        if self.run.compile:
+            fast.compile_networks(self.system)
+        graphed = GraphedStep(self.step, self.device) if self.run.cuda_graph else None
+        with Profile(self.rundir.path / "profile", self.device, self.run.profile) as profile:
+            for step in range(start, when.total):
+                with self.clock.stopped():
+                    profile.between()
+                kimg = when.kimg(step)
+                for player in players.values():
+                    player.scale_lr(self.system.lr_scale(kimg))
+                with phase("data"):
+                    x = fast.laid_out(self.run, self.batches(step))
+                self.noise.at(step)
+                with phase("step"):
+                    kind = self.system.kind(kimg, when.batch)
+                    terms = graphed(x, kimg, kind) if graphed else self.step(x, kimg)
+                self.meter.update(step, terms)
+                if ema:
+                    with phase("average"):
+                        ema.update(when.kimg(step + 1), when.kimg(1))
+                self.clock.count(when.batch)
+                bar.advance(when.batch)
+                late = self.clock.minutes_unsaved > self.run.checkpoint_minutes
+                signals.caught, overdue = ranks.agreed(signals.caught, int(late))
+                self.report(step + 1, bar, stop=bool(signals.caught), overdue=bool(overdue))
+                if signals.caught:
+                    return step + 1
         return when.total
 
-    def report(self, done: int, bar: Progress, stop: bool = False) -> None:
+    def step(self, x: torch.Tensor, kimg: float) -> dict[str, torch.Tensor]:
+        """One step of the system, as the run has it."""
+        self.noise.rewind()
+        with fast.autocast(self.run, self.device):
+            return self.system.step(x, self.noise, kimg=kimg, **self.state.players)
+
+    def report(self, done: int, bar: Progress, stop: bool = False, overdue: bool = False) -> None:
         """After `done` steps, what is due: terms, then pictures, then a checkpoint of all that."""
         when, images = self.when, done * self.when.batch
-        show, save = when.sample_due(done), when.save_due(done) or stop
+        show, save = when.sample_due(done), when.save_due(done) or stop or overdue
         measure = self.during is not None and when.eval_due(done)
-        save |= done > 0 and self.clock.minutes_unsaved > self.run.checkpoint_minutes
         line: dict[str, float] = {}
         if show or save or measure:
             self.meter.fold()  # nothing is shown or kept of a state that came from NaN
         if when.log_due(done):
             line = {**self.meter.read(), "images_per_s": self.clock.rate()}
         with self.clock.stopped():
-            if show:
+            if show and ranks.index() == 0:
                 system = self.state.ema.system if self.state.ema else self.system
                 if system.has_encoder():
                     line["val_mse"] = self.gallery.val_mse(system, when.batch)
-                for name, picture in self.gallery.look(system, self.noise, when.batch).items():
+                for name, picture in self.gallery.look(system, self.picture_noise, when.batch).items():
                     self.rundir.picture(name, picture, images)
-            if measure:
+            if measure and ranks.index() == 0:
                 line |= self.during(self.state.ema.system if self.state.ema else self.system)
             if line:
                 line = {"step": done, "kimg": when.kimg(done), **line, "seconds": self.clock.seconds}
@@ -158,7 +189,10 @@ class Training:
                 self.save(done, must=stop or done == when.total)
 
     def save(self, done: int, must: bool) -> None:
-        """A checkpoint after `done` steps, never of a state that is not finite."""
+        """A checkpoint after `done` steps, never of a state that is not finite. Of all ranks' equal states one."""
+        self.clock.saved()
+        if ranks.index():
+            return
         tensors = self.state.tensors()
         if bad := first_non_finite(tensors):
             raise NonFinite(done - 1, bad)
@@ -169,7 +203,6 @@ class Training:
             "lr": self.state.settings(),
             "machine": machine(self.device),
         }
-        self.clock.saved()
         try:
             self.rundir.save(done, tensors, meta, self.run.keep)
             self.saved = done
@@ -181,7 +214,7 @@ class Training:
 
     def resume(self) -> int:
         """Load the newest whole checkpoint, if there is one; returns the steps it has done."""
-        found = self.rundir.latest()
+        found = checkpoint.shared(self.rundir.latest())
         if found is None:
             self.rundir.rewind(0, 0)
             return 0
@@ -243,7 +276,8 @@ def machine(device: torch.device) -> str:
     if kernels == "auto" and _native.status().get(device.type, "none") is None:
         kernels = "native"
     made = f"bigan {bigan.__version__} ({kernels} kernels), torch {torch.__version__}"
+    together = f", {ranks.count()} processes" if ranks.count() > 1 else ""
     if device.type == "cuda":
-        return f"{made}, {torch.cuda.get_device_name(device)}"
+        return f"{made}, {torch.cuda.get_device_name(device)}{together}"
     chip = torch.backends.cpu.get_cpu_capability()  # of PyTorch's kernels: AVX2, AVX512, ...
-    return f"{made}, {device.type} {chip}, {torch.get_num_threads()} threads"
+    return f"{made}, {device.type} {chip}, {torch.get_num_threads()} threads{together}"

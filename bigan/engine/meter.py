@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from bigan import ranks
 from bigan.errors import UserError
 
 FOLD = 1000  # steps kept on the device at most: how late a non-finite term can be noticed
@@ -19,7 +20,7 @@ class NonFinite(UserError):
 
 
 class Meter:
-    """Keeps the terms on the device, step by step, until somebody asks."""
+    """Keeps the terms on the device, step by step, until somebody asks, and all ranks do. Means over ranks."""
 
     def __init__(self) -> None:
         self.totals: dict[
@@ -37,7 +38,7 @@ class Meter:
         rows, self._rows = self._rows, []
         if not rows:
             return
-        values = iter(torch.cat([values for _, _, values in rows]).tolist())
+        values = iter(ranks.mean(torch.cat([values for _, _, values in rows])).tolist())
         for step, names, _ in rows:
             for name in names:
                 value = next(values)

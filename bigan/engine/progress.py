@@ -6,14 +6,17 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from bigan import ranks
+
 PLAIN_SECONDS = 30.0  # between plain lines at most
 SHOWN = 4  # terms that fit beside the bar
 NOT_TERMS = ("step", "kimg", "images_per_s", "val_mse", "seconds")
 
 
 def tell(message: str) -> None:
-    """A line for the user, above the bar if there is one."""
-    tqdm.write(f"bigan: {message}", file=sys.stderr)
+    """A line for the user, above the bar if there is one; of several processes the first speaks."""
+    if ranks.index() == 0:
+        tqdm.write(f"bigan: {message}", file=sys.stderr)
 
 
 class Progress:
@@ -21,7 +24,7 @@ class Progress:
 
     def __init__(self, title: str, total: int, start: int):
         self.title, self.total, self.start, self.done = title, total, start, start
-        self.terminal = sys.stderr.isatty()
+        self.terminal = sys.stderr.isatty() and ranks.index() == 0
         self.bar = tqdm(
             total=total, initial=start, desc=title, unit="img", unit_scale=True, file=sys.stderr,
             disable=not self.terminal, dynamic_ncols=True, smoothing=0.05,

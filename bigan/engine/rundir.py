@@ -139,6 +139,24 @@ class RunDir:
                 tell(f"cannot write {what} in {self.path}: {error.strerror}; training goes on without")
 
 
+class Elsewhere:
+    """The run's directory for a process that is not the one that writes it (bigan/ranks.py): nothing happens."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+
+    def nothing(self, *_: Any, **__: Any) -> None:
+        return
+
+    latest = save = log = picture = rewind = write_config = nothing
+
+    def __enter__(self) -> "Elsewhere":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+
 def read_config(path: Path) -> dict[str, Any] | None:
     """config.json of a run directory; None where there is none."""
     file = path / "config.json"
@@ -174,6 +192,7 @@ def _identity(record: dict[str, Any]) -> dict[str, Any]:
     flat = {name: record.get(name) for name in ("system", "image_shape")}
     flat |= {f"--{k.replace('_', '-')}": v for k, v in record["run"].items() if k not in FREE}
     flat |= {f"--{k.replace('_', '-')}": v for k, v in record["config"].items()}
+    flat |= {f"--init-from {k}": v for k, v in record.get("init", {}).items()}
     return flat | {f"data {k}": v for k, v in record["data"].items() if k != "name"}
 
 

@@ -9,6 +9,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from bigan.nets.norm import BatchNorm2d
+
 SIDES = (32, 64)
 
 
@@ -19,7 +21,7 @@ def age_encoder(side: int, width: int, z_dim: int, image_channels: int = 3) -> n
     for a, b in pairwise(widths):
         down += [
             nn.Conv2d(a, b, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(b),
+            BatchNorm2d(b),
             nn.LeakyReLU(0.2, inplace=True),
         ]
     last = widths[-1]  # at side 4
@@ -35,20 +37,20 @@ def age_generator(side: int, width: int, z_dim: int, image_channels: int = 3) ->
     widths = [8 * width, 4 * width, 2 * width, 2 * width if side == 32 else width]  # at sides 4, 8, 16, 32
     up = [nn.Unflatten(1, (z_dim, 1, 1)), nn.ConvTranspose2d(z_dim, widths[0], 4, bias=False)]
     for a, b in pairwise(widths):
-        up += [nn.BatchNorm2d(a), nn.ReLU(inplace=True), nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False)]
+        up += [BatchNorm2d(a), nn.ReLU(inplace=True), nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False)]
     last = widths[-1]
     tail: nn.Module
     if side == 32:
         tail = nn.Conv2d(last, image_channels, 1)
     else:
         tail = nn.ConvTranspose2d(last, image_channels, 4, 2, 1, bias=False)
-    return _initialised(nn.Sequential(*up, nn.BatchNorm2d(last), nn.ReLU(inplace=True), tail, nn.Tanh()))
+    return _initialised(nn.Sequential(*up, BatchNorm2d(last), nn.ReLU(inplace=True), tail, nn.Tanh()))
 
 
 def _initialised(net: nn.Sequential) -> nn.Sequential:
     for module in net:
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)  # biases keep PyTorch's
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
     return net

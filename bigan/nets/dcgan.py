@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bigan.nets.norm import BatchNorm1d, BatchNorm2d
+
 ACTIVATIONS = {
     "relu": lambda: nn.ReLU(inplace=True), "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
     "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "none": nn.Identity,
@@ -176,14 +178,14 @@ class JointCritic(nn.Module):
 
 def _after(width: int, norm: str, act: str, flat: bool = False) -> list[nn.Module]:
     """What follows a layer: its normalisation, if any, and its activation."""
-    kind = nn.BatchNorm1d if flat else nn.BatchNorm2d
+    kind = BatchNorm1d if flat else BatchNorm2d
     return [*([kind(width)] if norm == "batch" else []), ACTIVATIONS[act]()]
 
 
 def _started(net: nn.Sequential, std: float) -> nn.Sequential:
     for m in net if std else ():
-        if isinstance(m, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm1d, nn.BatchNorm2d)):
-            normalises = isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))
+        if isinstance(m, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, BatchNorm1d, BatchNorm2d)):
+            normalises = isinstance(m, (BatchNorm1d, BatchNorm2d))
             nn.init.normal_(m.weight, 1.0 if normalises else 0.0, std)
             if m.bias is not None:
                 nn.init.zeros_(m.bias)

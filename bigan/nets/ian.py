@@ -14,16 +14,17 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from bigan.nets.minibatch import MinibatchDiscrimination
+from bigan.nets.norm import BatchNorm1d, BatchNorm2d
 
 STD = 0.02  # of the weights at the start
 
 
-def _norm(width: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(width, eps=1e-4)
+def _norm(width: int) -> BatchNorm2d:
+    return BatchNorm2d(width, eps=1e-4)
 
 
-def _norm1d(width: int) -> nn.BatchNorm1d:
-    return nn.BatchNorm1d(width, eps=1e-4)
+def _norm1d(width: int) -> BatchNorm1d:
+    return BatchNorm1d(width, eps=1e-4)
 
 
 def _started(layer):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from bigan import ops
+from bigan import ops, ranks
 from bigan.ops import _checks
 
 
@@ -29,7 +29,11 @@ class MinibatchDiscrimination(nn.Module):
             _checks.fail("MinibatchDiscrimination", "x", f"be [B, {inputs}]", x)
         activations = (x @ self.theta.flatten(1)).unflatten(1, form)  # [B, K, D]
         activations = activations * (self.log_scale.exp() / self.theta.norm(dim=0))
-        return torch.cat([x, ops.minibatch_discrimination(activations) + self.bias], dim=1)
+        if self.training:  # close to all of the batch's others, not to those of this process alone
+            near = ranks.own(ops.minibatch_discrimination(ranks.gathered(activations)))
+        else:
+            near = ops.minibatch_discrimination(activations)
+        return torch.cat([x, near + self.bias], dim=1)
 
     def extra_repr(self) -> str:
         return "{}, kernels={}, dims={}".format(*self.theta.shape)

@@ -3,10 +3,50 @@
 import contextlib
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bigan import ops
+from bigan import ops, ranks
+
+
+class _AcrossRanks(_BatchNorm):
+    """Batch normalisation by the whole batch's mean and variance where several processes share it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if ranks.count() == 1 or not self.training:
+            return super().forward(x)
+        self._check_input_dim(x)
+        dims = [d for d in range(x.dim()) if d != 1]
+        shape = [1, -1] + [1] * (x.dim() - 2)
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        mean = ranks.mean(wide.mean(dims))  # [C]
+        centred = wide - mean.view(shape)
+        var = ranks.mean(centred.square().mean(dims))
+        self._track(mean.detach(), var.detach(), ranks.count() * x.numel() // x.shape[1])
+        scale = (var + self.eps).rsqrt()
+        if self.weight is not None:
+            scale = scale * self.weight
+        y = centred * scale.view(shape)
+        return (y if self.bias is None else y + self.bias.view(shape)).to(x.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, var: Tensor, n: int) -> None:
+        if not self.track_running_stats or self.running_mean is None or self.running_var is None:
+            return
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        rate = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)  # type: ignore[arg-type]
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
+        self.running_var.lerp_((var * (n / max(n - 1, 1))).to(self.running_var.dtype), rate)
+
+
+class BatchNorm1d(_AcrossRanks, nn.BatchNorm1d):
+    """nn.BatchNorm1d, in training over the batch of all ranks (bigan/ranks.py)."""
+
+
+class BatchNorm2d(_AcrossRanks, nn.BatchNorm2d):
+    """nn.BatchNorm2d, in training over the batch of all ranks (bigan/ranks.py)."""
 
 
 class SphereNormalize(nn.Module):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from bigan.nets.norm import BatchNorm1d, BatchNorm2d
 from bigan.spectral_norm import SpectralNorm
 
 EPS = 2e-5
@@ -24,7 +25,7 @@ def _started(net: nn.Module) -> nn.Module:
     return net
 
 
-class UnscaledNorm(nn.BatchNorm2d):
+class UnscaledNorm(BatchNorm2d):
     """Batch normalisation with a learned shift and no scale."""
 
     def __init__(self, width: int):
@@ -74,9 +75,9 @@ def generator(z_dim: int, channels: Sequence[int], image: Sequence[int]) -> nn.M
     colours, side, _ = image
     bottom, inner = side >> (len(channels) - 1), channels[-1]
     units = inner * bottom**2
-    layers: list[nn.Module] = [nn.Linear(z_dim, units), nn.BatchNorm1d(units, eps=EPS), nn.ReLU()]
+    layers: list[nn.Module] = [nn.Linear(z_dim, units), BatchNorm1d(units, eps=EPS), nn.ReLU()]
     layers.append(nn.Unflatten(1, (inner, bottom, bottom)))
     for outer in reversed(channels[:-1]):
-        layers += [nn.ConvTranspose2d(inner, outer, 4, 2, 1), nn.BatchNorm2d(outer, eps=EPS), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(inner, outer, 4, 2, 1), BatchNorm2d(outer, eps=EPS), nn.ReLU()]
         inner = outer
     return _started(nn.Sequential(*layers, nn.ConvTranspose2d(inner, colours, 3, 1, 1), nn.Tanh()))

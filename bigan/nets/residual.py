@@ -10,6 +10,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from bigan.nets.norm import BatchNorm2d
+
 
 def side(channels: Sequence[int], bottom: int = 4) -> int:
     """Side of the images that go with these widths, in pixels."""
@@ -28,9 +30,9 @@ class Residual(nn.Module):
         self.norm_before = norm == "before"
         self.shortcut = nn.Conv2d(inner, outer, 1, bias=False) if expand else nn.Identity()
         self.conv1 = nn.Conv2d(inner, outer, 3, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(outer)
+        self.norm1 = BatchNorm2d(outer)
         self.conv2 = nn.Conv2d(outer, outer, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outer)
+        self.norm2 = BatchNorm2d(outer)
         self.act = nn.LeakyReLU(0.2, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,7 +58,7 @@ class ResidualEncoder(nn.Sequential):
         first, last = channels[0], channels[-1]
         stem = [
             nn.Conv2d(image_channels, first, 5, padding=2, bias=False),
-            nn.BatchNorm2d(first),
+            BatchNorm2d(first),
             nn.LeakyReLU(0.2, inplace=True),
             nn.AvgPool2d(2),
         ]

@@ -9,7 +9,7 @@ from bigan.errors import unknown
 
 def names() -> list[str]:
     """The systems' names, sorted."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "base")
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in ("base", "onepass"))
 
 
 def load(name: str) -> ModuleType:

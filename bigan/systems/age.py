@@ -34,7 +34,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bigan import nets, ops
+from bigan import nets, ops, ranks
 from bigan.nets.age import SIDES
 from bigan.ops.latent_match import MATCHES
 from bigan.systems.base import Player, Preset, System, arg, detached
@@ -150,6 +150,7 @@ class AGE(System):
     def divergence(self, e: Tensor) -> tuple[Tensor, Tensor]:
         """How far the codes are from the prior, and their total variance: on the sphere 0 to 1.  -> [], []"""
         variant = "published" if self.config.variant == "official" else "correct"
+        e = ranks.gathered(e)
         kl, _, var = ops.moment_kl(e, variant=variant, direction=self.config.direction)  # eq. 7
         return kl, var.sum()
 
@@ -208,7 +209,7 @@ PRESETS = {
             z_dim=64, e_updates="1;KL_fake:1,KL_real:1,match_z:0,match_x:15",
             g_updates="3;KL_fake:1,match_z:1000,match_x:0", epoch=162_560, drop_lr=0,
         ),
-        batch=256, kimg=162.56, size=64, note="not yet run",
+        batch=256, kimg=162.56, size=64, note="with --init-from a run of `celeba`; not yet run",
     ),
 }  # fmt: skip
 

@@ -37,7 +37,8 @@ from torch import Tensor
 
 from bigan import nets, ops
 from bigan.nets.ali import Layers, log_odds, sides, sides_up
-from bigan.systems.base import Player, Preset, System, arg, detached, minimize_at_once
+from bigan.systems.base import Player, Preset, System, arg, detached
+from bigan.systems.onepass import Game
 
 ENC32 = ((5, 1, 32), (4, 2, 64), (4, 1, 128), (4, 2, 256), (4, 1, 512), (1, 1, 512))
 DEC32 = ((4, 1, 256), (4, 2, 128), (4, 1, 64), (4, 2, 32), (5, 1, 32), (1, 1, 32))
@@ -90,19 +91,22 @@ class ALI(System):
 
         return {"critic": player("critic", self.critic), "coders": player("coders", self.enc, self.dec)}
 
+    def critics(self) -> list[torch.nn.Module]:
+        return [self.critic]
+
     def step(
         self, x: Tensor, noise, labels: Tensor | None = None, *, kimg: float, critic: Player, coders: Player
     ) -> dict[str, Tensor]:
         """Algorithm 1.  labels: [B, Y], where the configuration asks for them."""
-        y = self.embed(labels)
+        game, y = Game(self.one_pass), self.embed(labels)
         z = self.prior(len(x), noise)  # alg. 1: z
         z_q, kl = self.posterior(x, noise, y)  # alg. 1: z^
         x_p = self.dec(joined(z, y))  # alg. 1: x~
         pairs = torch.cat([x, x_p]), torch.cat([z_q, z]), None if y is None else torch.cat([y, y])
-        real, fake = self.critic(*pairs).chunk(2)  # alg. 1: rho
+        real, fake = game.judge(self.critic, pairs)[0].chunk(2)  # alg. 1: rho
         losses = ops.logistic_adversarial(real, fake, generator="swapped")  # alg. 1: losses
         loss_d, loss_g, (right_q, right_p) = losses
-        minimize_at_once((critic, loss_d), (coders, loss_g))  # alg. 1: steps
+        game.minimize_at_once((critic, loss_d), (coders, loss_g))  # alg. 1: steps
         return detached(loss_d=loss_d, loss_g=loss_g, right_q=right_q, right_p=right_p, **kl)
 
     def posterior(self, x: Tensor, noise, y: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
@@ -110,7 +114,7 @@ class ALI(System):
         if self.config.noise:
             return self.enc(self.with_noise(x, noise), y), {}
         mu, logstd = self.enc(x, y).chunk(2, dim=1)
-        z, kl = ops.reparam_kl(mu, logstd, logstd=True, reduction="mean", **noise.draw())
+        z, kl = ops.reparam_kl(mu, logstd, logstd=True, reduction="mean", **noise.draw(len(x)))
         return z, {"kl": kl}
 
     def with_noise(self, x: Tensor, noise) -> Tensor:
@@ -132,7 +136,7 @@ class ALI(System):
             self.dec.untied.bias.copy_(log_odds(x))
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        silence = x.new_zeros(len(x), self.config.noise, *x.shape[2:])
+        silence = x.new_zeros(x.shape[0], self.config.noise, *x.shape[2:])  # any batch, also when traced
         return self.enc(torch.cat([x, silence], dim=1), self.embed(labels))[:, : self.z_dim]
 
     def infer(self, x: Tensor, noise) -> Tensor:

@@ -22,23 +22,14 @@ With generators' cycle weights of 0 this is ALI.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from bigan import nets, ops
 from bigan.nets import dcgan
-from bigan.systems.base import (
-    Player,
-    Preset,
-    System,
-    arg,
-    detached,
-    minimize_at_once,
-    need_halves,
-    need_sane,
-)
+from bigan.systems.base import Player, Preset, System, adams, arg, detached, minimize_at_once, need_sane
 
 
 @dataclass(frozen=True)
@@ -62,8 +53,7 @@ class ALICE(System):
     def __init__(self, config: Config, image_shape: tuple[int, int, int]):
         super().__init__(config, image_shape)
         c = config
-        need_sane("alice", c, image_shape)
-        need_halves("alice", c.channels, image_shape[1])
+        need_sane("alice", c, image_shape, c.channels)
         self.enc = dcgan.encoder(image_shape, c.channels, 2 * c.z_dim)
         self.dec = dcgan.decoder(c.z_dim, c.channels, image_shape)
         self.critic = nets.JointCritic(image_shape, c.channels, c.z_dim, c.hidden)
@@ -74,12 +64,8 @@ class ALICE(System):
         self.z_dim = c.z_dim
 
     def players(self) -> dict[str, Player]:
-        settings: dict[str, Any] = {"lr": self.config.lr, "betas": (self.config.beta1, 0.999)}
         pairs = [self.critic_x, self.critic_z] if self.config.cycle == "implicit" else []
-        return {
-            "gen": Player("gen", [self.enc, self.dec], **settings),
-            "critic": Player("critic", [self.critic, *pairs], **settings),
-        }
+        return adams(self.config, gen=[self.enc, self.dec], critic=[self.critic, *pairs])
 
     def step(self, x: Tensor, noise, *, kimg: float, gen: Player, critic: Player) -> dict[str, Tensor]:
         c = self.config
@@ -107,7 +93,7 @@ class ALICE(System):
 
     def posterior(self, x: Tensor, noise) -> Tensor:
         """e ~ q(z|x).  [B, C, H, W] -> [B, Z]"""
-        return ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw())[0]
+        return ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw(len(x)))[0]
 
     def pairs(self, critic, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """L_D, L_G and accuracies of a critic that tells (a, a) from (a, b)."""

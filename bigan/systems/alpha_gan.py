@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bigan import nets, ops
 from bigan.nets import dcgan
@@ -28,10 +28,10 @@ from bigan.systems.base import (
     System,
     arg,
     detached,
-    minimize_at_once,
     need_halves,
     need_sane,
 )
+from bigan.systems.onepass import Game
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Config:
     z_dim: int = arg(128, "size of the code")
     w_rec: float = arg(1.0, "weight of the mean absolute error, the paper's lambda")
     adversary: Literal["non_saturating", "ratio"] = arg("non_saturating", "f: -ln D, or -ln D + ln(1 - D)")
+    norm: Literal["batch", "none"] = arg("batch", "normalisation of the image critic")
     lr: float = arg(8e-4, "Adam step size")
     beta1: float = arg(0.5, "Adam's first decay rate")
     beta2: float = arg(0.9, "Adam's second decay rate")
@@ -57,7 +58,7 @@ class AlphaGAN(System):
         self.enc = dcgan.encoder(image_shape, c.channels, c.z_dim)
         self.dec = dcgan.decoder(c.z_dim, c.channels, image_shape)
         self.dec_prior = nets.Statistics(self.dec)
-        self.critic = dcgan.encoder(image_shape, c.channels, 1)
+        self.critic = dcgan.encoder(image_shape, c.channels, 1, norm=c.norm)
         self.code_critic = nets.perceptron(c.z_dim, c.code_critic, 1, act="leaky_relu")
         self.z_dim = c.z_dim
 
@@ -66,18 +67,23 @@ class AlphaGAN(System):
         names = ("enc", "dec", "critic", "code_critic")
         return {n: Player(n, [getattr(self, n)], c.lr, (c.beta1, c.beta2)) for n in names}
 
+    def critics(self) -> list[nn.Module]:
+        return [self.critic, self.code_critic]
+
     def step(
         self, x: Tensor, noise, *, kimg: float, enc: Player, dec: Player, critic: Player, code_critic: Player
     ) -> dict[str, Tensor]:
         """Algorithm 1, all gradients at one point."""
+        game = Game(self.one_pass)
         z, e = self.prior(len(x), noise), self.enc(x)
         x_r, x_p = self.dec(e), self.generate(z)
         rec = self.config.w_rec * ops.latent_match(x_r, x, "l1")
 
-        loss_c, fool_c = self.adversarial(self.code_critic(z), self.code_critic(e))  # eq. 16, 17
-        loss_d, fool_d = self.adversarial(self.critic(x), torch.cat([self.critic(x_r), self.critic(x_p)]))
+        loss_c, fool_c = self.adversarial(*game.judge(self.code_critic, z, e))  # eq. 16, 17
+        real, of_r, of_p = game.judge(self.critic, x, x_r, x_p)
+        loss_d, fool_d = self.adversarial(real, torch.cat([of_r, of_p]))
         loss_e, loss_g = rec + fool_c, rec + 2 * fool_d  # alg. 1: losses
-        minimize_at_once(
+        game.minimize_at_once(
             (enc, loss_e), (dec, loss_g), (critic, loss_d), (code_critic, loss_c)
         )  # alg. 1: steps
         return detached(loss_e=loss_e, loss_g=loss_g, loss_d=loss_d, loss_c=loss_c, rec=rec)

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import torch
 from torch import Tensor, nn
 
+from bigan import ranks
 from bigan.errors import UserError
 
 
@@ -28,8 +29,11 @@ def need(ok: bool, system: str, what: str, got: Any) -> None:
         raise ValueError(f"{system}: {what}, got {got}")
 
 
-def need_sane(system: str, config: Any, image_shape: Sequence[int]) -> None:
-    """Refuses what no system can take: a choice there is not, a width of 0, a negative or NaN number."""
+def need_sane(system: str, config: Any, image_shape: Sequence[int], *halving: Sequence[int]) -> None:
+    """Refuses what no system can take: a choice there is not, a width of 0, a negative or NaN number.
+
+    halving: widths of networks of stride-2 layers, as `need_halves` has them.
+    """
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
         if get_origin(f.type) is Literal:
@@ -49,6 +53,8 @@ def need_sane(system: str, config: Any, image_shape: Sequence[int]) -> None:
             need(min(value, default=1) > 0, system, f"{f.name} must be positive widths", value)
     channels, height, width = image_shape
     need(channels > 0 and height == width > 0, system, "images must be squares of some channels", image_shape)
+    for widths in halving:
+        need_halves(system, widths, height)
 
 
 def need_halves(system: str, channels: Sequence[int], side: int) -> None:
@@ -64,6 +70,7 @@ class Player:
     """Networks that share one optimiser, e.g. a GAN's encoder. Owns what of an update is not mathematics."""
 
     optimizer = torch.optim.Adam  # what makes the optimiser of every player, from (params, lr=, betas=)
+    clip = 0.0  # largest norm of the gradient; 0: any
 
     def __init__(
         self, name: str, modules: Iterable[nn.Module], lr: float, betas=(0.9, 0.999), **options: Any
@@ -80,10 +87,19 @@ class Player:
         """
         players = (self, *also)
         for player in players:
-            player.opt.zero_grad(set_to_none=True)
-        loss.backward(inputs=[p for player in players for p in player.params], retain_graph=retain_graph)
-        for player in players:
-            player.opt.step()
+            player.zero_grad()
+        backward([loss], inputs=[p for player in players for p in player.params], retain_graph=retain_graph)
+        descend(players)
+
+    def zero_grad(self) -> None:
+        self.opt.zero_grad(set_to_none=True)
+
+    def move(self) -> None:
+        """The optimiser's step, by the gradients that are there."""
+        with phase("optimizer"):
+            if self.clip:
+                torch.nn.utils.clip_grad_norm_(self.params, self.clip)
+            self.opt.step()
 
     def scale_lr(self, factor: float) -> None:
         """The step size becomes `factor` times the one this player was made with."""
@@ -92,16 +108,48 @@ class Player:
             group["lr"] = old.fill_(new) if isinstance(old, Tensor) else new
 
 
+def adams(config: Any, **networks: nn.Module | Sequence[nn.Module]) -> dict[str, Player]:
+    """A player for each keyword, of its network or networks, by the config's lr, beta1 and, if any, beta2."""
+    betas = config.beta1, getattr(config, "beta2", 0.999)
+    listed = {name: [nets] if isinstance(nets, nn.Module) else nets for name, nets in networks.items()}
+    return {name: Player(name, nets, config.lr, betas) for name, nets in listed.items()}
+
+
+def backward(tensors: Sequence[Tensor], grads: Sequence[Tensor] | None = None, **options: Any) -> None:
+    """torch.autograd.backward, outside of autocast: its types are those of the forward."""
+    with phase("backward"), torch._C._DisableAutocast():
+        torch.autograd.backward(tensors, grads, **options)
+
+
+def phase(name: str) -> contextlib.AbstractContextManager:
+    """A stretch of a step that --profile tells apart; nothing while no profiler runs."""
+    if torch.autograd._profiler_enabled():
+        return torch.profiler.record_function(f"bigan: {name}")
+    return contextlib.nullcontext()
+
+
 def minimize_at_once(*moves: tuple[Player | Sequence[Player], Tensor]) -> None:
     """One descent step of each player, or group of them, on a loss of its own, all from the same point."""
     groups = [([who] if isinstance(who, Player) else who, loss) for who, loss in moves]
     players = [player for group, _ in groups for player in group]
     for player in players:
-        player.opt.zero_grad(set_to_none=True)
+        player.zero_grad()
     for i, (group, loss) in enumerate(groups):
-        loss.backward(inputs=[p for player in group for p in player.params], retain_graph=i + 1 < len(groups))
+        params = [p for player in group for p in player.params]
+        backward([loss], inputs=params, retain_graph=i + 1 < len(groups))
+    descend(players)
+
+
+def descend(players: Sequence[Player]) -> None:
+    """One step of each optimiser, by the gradients that stand, averaged over the ranks."""
+    ranks.average_([p.grad for player in players for p in player.params if p.grad is not None])
     for player in players:
-        player.opt.step()
+        player.move()
+
+
+def gaussian_nll(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    """Batch mean of -log N(z; mu, sigma^2), without its constant.  [B, Z], [B, Z], [B, Z] -> []"""
+    return 0.5 * ((z - mu).square() * (-logvar).exp() + logvar).sum(1).mean()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +173,7 @@ class System(nn.Module, abc.ABC):
     data_range: tuple[float, float]  # of the images that step and encode take and decode gives
     z_dim: int
     labels: int = 0  # attributes of each image that step needs beside it
+    one_pass: bool = False  # whether its games are played by one backward: systems/onepass.py
 
     def __init__(self, config: Any, image_shape: tuple[int, int, int]):  # (C, H, W)
         """Raises ValueError, and says what it can take, where the two do not fit."""
@@ -143,6 +192,10 @@ class System(nn.Module, abc.ABC):
         x: [B, C, H, W]. Draws from `noise` (bigan.engine.noise.Noise) alone. Returns its terms as
         detached scalars, and never waits for the device.
         """
+
+    def critics(self) -> list[nn.Module]:
+        """The networks that `step` plays against in a Game (systems/onepass.py), all players moving at once."""
+        return []
 
     @classmethod
     def has_encoder(cls) -> bool:
@@ -167,6 +220,10 @@ class System(nn.Module, abc.ABC):
         Whatever this sets is overwritten when a run is resumed.  x: [N, C, H, W]
         """
         return
+
+    def kind(self, kimg: float, batch: int) -> str:
+        """Which kind of step comes after `kimg` thousand images; those of one kind do the same on other numbers."""
+        return ""
 
     def lr_scale(self, kimg: float) -> float:
         """What every player's step size is multiplied by, in the step after `kimg` thousand images."""

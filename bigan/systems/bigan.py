@@ -18,7 +18,7 @@ networks (an AlexNet for an encoder) are not here.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from bigan import nets, ops
 from bigan.nets import dcgan
@@ -28,10 +28,10 @@ from bigan.systems.base import (
     System,
     arg,
     detached,
-    minimize_at_once,
     need_halves,
     need_sane,
 )
+from bigan.systems.onepass import Game
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,15 @@ class BiGAN(System):
         past = kimg - self.config.constant_kimg
         return 0.01 ** min(past / self.config.fall_kimg, 1.0) if self.config.fall_kimg and past > 0 else 1.0
 
+    def critics(self) -> list[nn.Module]:
+        return [self.critic]
+
     def step(self, x: Tensor, noise, *, kimg: float, gen: Player, critic: Player) -> dict[str, Tensor]:
         """Section 3.4."""
-        z = self.prior(len(x), noise)
-        real, fake = self.critic(x, self.enc(x)), self.critic(self.dec(z), z)
+        game, z = Game(self.one_pass), self.prior(len(x), noise)
+        real, fake = game.judge(self.critic, (x, self.enc(x)), (self.dec(z), z))
         loss_d, loss_eg, accuracy = ops.logistic_adversarial(real, fake, generator="swapped")  # eq. 3
-        minimize_at_once((gen, loss_eg), (critic, loss_d))
+        game.minimize_at_once((gen, loss_eg), (critic, loss_d))
         return detached(loss_d=loss_d, loss_eg=loss_eg, right_x=accuracy[0], right_z=accuracy[1])
 
     def prior(self, n: int, noise) -> Tensor:

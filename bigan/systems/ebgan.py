@@ -16,24 +16,14 @@ a trained EBGAN gives samples alone. IntroVAE is this with the KL for an energy.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from bigan import ops
+from bigan import ops, ranks
 from bigan.nets import dcgan
-from bigan.systems.base import (
-    Player,
-    Preset,
-    System,
-    arg,
-    detached,
-    minimize_at_once,
-    need,
-    need_halves,
-    need_sane,
-)
+from bigan.systems.base import Player, Preset, System, adams, arg, detached, minimize_at_once, need, need_sane
 
 
 @dataclass(frozen=True)
@@ -56,9 +46,7 @@ class EBGAN(System):
     def __init__(self, config: Config, image_shape: tuple[int, int, int]):
         super().__init__(config, image_shape)
         c = config
-        need_sane("ebgan", c, image_shape)
-        need_halves("ebgan", c.channels, image_shape[1])
-        need_halves("ebgan", c.critic, image_shape[1])
+        need_sane("ebgan", c, image_shape, c.channels, c.critic)
         need(bool(c.critic), "ebgan", "critic must be one or more widths", c.critic)
         self.dec = dcgan.decoder(c.z_dim, c.channels, image_shape)
         self.critic_enc, _ = dcgan.features(image_shape, c.critic)
@@ -66,18 +54,14 @@ class EBGAN(System):
         self.z_dim = c.z_dim
 
     def players(self) -> dict[str, Player]:
-        settings: dict[str, Any] = {"lr": self.config.lr, "betas": (self.config.beta1, 0.999)}
-        return {
-            "dec": Player("dec", [self.dec], **settings),
-            "critic": Player("critic", [self.critic_enc, self.critic_dec], **settings),
-        }
+        return adams(self.config, dec=self.dec, critic=[self.critic_enc, self.critic_dec])
 
     def step(self, x: Tensor, noise, *, kimg: float, dec: Player, critic: Player) -> dict[str, Tensor]:
         c = self.config
         x_p = self.sample(len(x), noise)
         (real, _), (fake, code) = self.energy(x), self.energy(x_p)  # [B]
         loss_d = real.mean() + (c.margin - fake).relu().mean()  # eq. 1
-        pull = pulling_away(code) if c.w_pt else x.new_zeros(())
+        pull = pulling_away(ranks.gathered(code)) if c.w_pt else x.new_zeros(())
         loss_g = fake.mean() + c.w_pt * pull  # eq. 2
         minimize_at_once((dec, loss_g), (critic, loss_d))
         return detached(loss_d=loss_d, loss_g=loss_g, real=real.mean(), fake=fake.mean(), pull=pull)

@@ -18,11 +18,12 @@ the critic's batch normalisation. There is no encoder: a trained GAN gives sampl
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from bigan import ops
 from bigan.nets import dcgan
-from bigan.systems.base import Player, Preset, System, arg, detached, minimize_at_once, need_halves, need_sane
+from bigan.systems.base import Player, Preset, System, arg, detached, need_halves, need_sane
+from bigan.systems.onepass import Game
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Config:  # the defaults are DCGAN's
     form: Literal["logistic", "hinge", "least_squares", "wasserstein"] = arg("logistic", "the critic's loss")
     generator: Literal["non_saturating", "saturating"] = arg("non_saturating", "the generator's loss")
     updates: Literal["alternating", "simultaneous"] = arg("alternating", "critic, then generator; or at once")
+    norm: Literal["batch", "none"] = arg("batch", "normalisation of the critic; the generator has batch's")
     lr: float = arg(2e-4, "Adam step size of both players")
     beta1: float = arg(0.5, "Adam's first decay rate")
 
@@ -47,7 +49,7 @@ class GAN(System):
         need_sane("gan", c, image_shape)
         need_halves("gan", c.channels, image_shape[1])
         self.dec = dcgan.decoder(c.z_dim, c.channels, image_shape, kernel=c.kernel)
-        self.critic = dcgan.encoder(image_shape, c.channels, 1, kernel=c.kernel)
+        self.critic = dcgan.encoder(image_shape, c.channels, 1, kernel=c.kernel, norm=c.norm)
         self.z_dim = c.z_dim
 
     def players(self) -> dict[str, Player]:
@@ -56,12 +58,16 @@ class GAN(System):
             name: Player(name, [getattr(self, name)], c.lr, (c.beta1, 0.999)) for name in ("dec", "critic")
         }
 
+    def critics(self) -> list[nn.Module]:
+        return [self.critic] if self.config.updates == "simultaneous" else []
+
     def step(self, x: Tensor, noise, *, kimg: float, dec: Player, critic: Player) -> dict[str, Tensor]:
         """Algorithm 1 with k = 1."""
-        real, fake = self.critic(x), self.critic(self.sample(len(x), noise))
+        game = Game(self.one_pass)
+        real, fake = game.judge(self.critic, x, self.sample(len(x), noise))
         loss_d, loss_g, accuracy = self.losses(real, fake)
         if self.config.updates == "simultaneous":
-            minimize_at_once((dec, loss_g), (critic, loss_d))
+            game.minimize_at_once((dec, loss_g), (critic, loss_d))
         else:
             critic.minimize(loss_d)  # alg. 1: D
             _, loss_g, _ = self.losses(real, self.critic(self.sample(len(x), noise)))

@@ -31,7 +31,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bigan import nets, ops
+from bigan import nets, ops, ranks
 from bigan.nets import ian as nets_ian
 from bigan.systems.base import (
     Player,
@@ -106,7 +106,7 @@ class IAN(System):
         f = self.trunk(x)
         # L_D must not reach the trunk through x_r: the head reads features that are stopped
         z, kl = ops.reparam_kl(
-            *self.head(f[-1].detach()), logstd=True, dims="mean", reduction="mean", **noise.draw()
+            *self.head(f[-1].detach()), logstd=True, dims="mean", reduction="mean", **noise.draw(len(x))
         )  # alg. K
         x_r, x_p = self.decode(z), self.sample(len(x), noise)
         with nets.untracked(self.trunk):
@@ -124,7 +124,7 @@ class IAN(System):
         loss_gz = loss_g + own_head  # its gradient is L_G's by the decoder, L_Z's by the head
         if c.updates == "simultaneous":
             minimize_at_once((critic, loss_d), ((dec, head), loss_gz))  # alg. all at once
-        elif round(1000 * kimg / len(x)) % 2 == 0:
+        elif round(1000 * kimg / (ranks.count() * len(x))) % 2 == 0:
             minimize_at_once(((dec, head), loss_gz))  # alg. even minibatches
         else:
             minimize_at_once((critic, loss_d), (head, loss_z))  # alg. odd minibatches
@@ -149,6 +149,10 @@ class IAN(System):
 
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(self.flow(z))
+
+    def kind(self, kimg: float, batch: int) -> str:
+        odd = round(1000 * kimg / batch) % 2
+        return "odd" if odd and self.config.updates != "simultaneous" else ""
 
     def lr_scale(self, kimg: float) -> float:
         passed = [f for at, f in zip(self.config.lr_at, self.config.lr_factors, strict=True) if kimg >= at]

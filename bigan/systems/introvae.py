@@ -28,7 +28,7 @@ from typing import Literal
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from bigan import nets, ops
+from bigan import nets, ops, ranks
 from bigan.systems.base import Player, Preset, System, arg, detached
 
 
@@ -85,6 +85,9 @@ class IntroVAE(System):
             kl_r=kl_r, kl_p=kl_p, hinge_r=hinge_r, hinge_p=hinge_p,
         )  # fmt: skip
 
+    def kind(self, kimg: float, batch: int) -> str:
+        return "vae" if kimg < self.config.warmup_kimg else ""
+
     def vae_step(self, x: Tensor, noise, enc: Player, dec: Player) -> dict[str, Tensor]:
         """The warm-up: both players lower SSE + K(x), unweighted, by one backward."""
         z, kl = self.posterior(x, noise)
@@ -95,12 +98,13 @@ class IntroVAE(System):
 
     def posterior(self, x: Tensor, noise) -> tuple[Tensor, Tensor]:
         """z ~ q(z|x) and the batch mean of K(x).  [B, C, H, W] -> [B, Z], []"""
-        return ops.reparam_kl(*self.enc(x), **noise.draw(), reduction="mean")
+        return ops.reparam_kl(*self.enc(x), **noise.draw(len(x)), reduction="mean")
 
     def kl(self, x: Tensor, **margin) -> Tensor:
         """Batch mean of K(x), x a fake.  [B, C, H, W] -> []"""
         with nets.untracked(self.enc):
-            return ops.gaussian_kl(*self.enc(x), reduction="mean", **margin)
+            mu, logvar = (ranks.gathered(e) for e in self.enc(x))  # a hinge is of the whole batch's mean
+        return ops.gaussian_kl(mu, logvar, reduction="mean", **margin)
 
     def hinge(self, x: Tensor) -> Tensor:
         """[m - K(x)]+ of the batch mean, or the batch mean of it, x a fake.  [B, C, H, W] -> []"""

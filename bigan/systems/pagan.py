@@ -26,11 +26,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bigan import nets, ops
 from bigan.nets import pagan as nets_pagan
-from bigan.systems.base import Player, Preset, System, arg, detached, minimize_at_once, need, need_sane
+from bigan.systems.base import Player, Preset, System, arg, detached, need, need_sane
+from bigan.systems.onepass import Game
 
 
 @dataclass(frozen=True)
@@ -66,42 +67,45 @@ class PAGAN(System):
         self.z_dim = c.z_dim
 
     def players(self) -> dict[str, Player]:
-        critics = [net for name, net in self.named_children() if name.startswith("critic")]
-        modules = {"enc": [self.enc], "dec": [self.dec], "critic": critics}
+        modules = {"enc": [self.enc], "dec": [self.dec], "critic": self.critics()}
         betas = (self.config.beta1, 0.999)
         return {name: Player(name, nets_, self.config.lr, betas) for name, nets_ in modules.items()}
 
+    def critics(self) -> list[nn.Module]:
+        return [net for name, net in self.named_children() if name.startswith("critic")]
+
     def step(self, x: Tensor, noise, *, kimg: float, enc: Player, dec: Player, critic: Player) -> dict:
         """The paper's algorithm; all gradients are taken at the same parameters."""
+        game = Game(self.one_pass)
         z = self.prior(len(x), noise)
-        z_r, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(), reduction="mean")
+        z_r, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)), reduction="mean")
         x_p, x_r = self.generate(z), self.dec(z_r)
 
-        d_x, g_x, right_x = ops.logistic_adversarial(self.critic_x(x), self.critic_x(x_p))  # eq. L_Dx
-        d_z, g_z, right_z = ops.logistic_adversarial(self.critic_z(z), self.critic_z(z_r))  # eq. L_Dz
-        d_xx, g_xx = self.pair_losses(x, x_r, noise)
+        d_x, g_x, right_x = ops.logistic_adversarial(*game.judge(self.critic_x, x, x_p))  # eq. L_Dx
+        d_z, g_z, right_z = ops.logistic_adversarial(*game.judge(self.critic_z, z, z_r))  # eq. L_Dz
+        d_xx, g_xx = self.pair_losses(game, x, x_r, noise)
         # g_x does not depend on the encoder nor g_z on the decoder: the sum's gradients are L_G's and L_E's
-        minimize_at_once((critic, d_x + d_z + d_xx), ((enc, dec), g_x + g_z + g_xx))  # eq. L_G, L_E
+        game.minimize_at_once((critic, d_x + d_z + d_xx), ((enc, dec), g_x + g_z + g_xx))  # eq. L_G, L_E
         return detached(
             loss_dx=d_x, loss_dz=d_z, loss_dxx=d_xx, loss_g=g_x + g_xx, loss_e=g_z + g_xx, kl=kl,
             right_x=right_x.mean(), right_z=right_z.mean(),
         )  # fmt: skip
 
-    def pair_losses(self, x: Tensor, x_r: Tensor, noise) -> tuple[Tensor, Tensor]:
+    def pair_losses(self, game: Game, x: Tensor, x_r: Tensor, noise) -> tuple[Tensor, Tensor]:
         """L_Dxx and the pairs' part of L_G and L_E; without a critic of pairs 0 and the weighted L1."""
         c = self.config
         if c.pairs == "l1":
             return x.new_zeros(()), c.w_l1 * ops.feature_l2(x_r, x, distance="l1")[0]
         real = self.augmented(x, noise) if c.pairs == "augmented" else torch.cat([x, x], dim=3)
         fake = torch.cat([x, x_r], dim=3)  # [B, C, S, 2 S]
-        return ops.logistic_adversarial(self.critic_xx(real), self.critic_xx(fake))[:2]  # eq. L_Dxx
+        return ops.logistic_adversarial(*game.judge(self.critic_xx, real, fake))[:2]  # eq. L_Dxx
 
     def augmented(self, x: Tensor, noise) -> Tensor:
         """x and a(x) side by side.  [B, C, S, S] -> [B, C, S, 2 S]"""
         c = self.config
         contrast = (1 - c.contrast, 1 + c.contrast) if c.contrast else None
         how = {"pad": c.pad, "kernel_size": c.blur, "contrast": contrast}
-        return ops.augment_pair(x, **how, layout="width", **noise.draw())  # eq. a(x)
+        return ops.augment_pair(x, **how, layout="width", **noise.draw(len(x)))  # eq. a(x)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the code.  [B, C, S, S] -> [B, Z], [B, Z]"""

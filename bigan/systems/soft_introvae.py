@@ -83,6 +83,9 @@ class SoftIntroVAE(System):
             kl_r=kl_r, kl_p=kl_p, exp_r=exp_r, exp_p=exp_p,
         )  # fmt: skip
 
+    def kind(self, kimg: float, batch: int) -> str:
+        return "vae" if kimg < self.config.warmup_kimg else ""
+
     def vae_step(self, x: Tensor, noise, enc: Player, dec: Player) -> dict[str, Tensor]:
         """The warm-up: both players lower w_rec R + w_kl K(x), by one backward."""
         z, kl = self.posterior(x, noise)
@@ -93,7 +96,7 @@ class SoftIntroVAE(System):
 
     def posterior(self, x: Tensor, noise, reduction: str = "mean") -> tuple[Tensor, Tensor]:
         """z ~ q(z|x) and K(x).  [B, C, H, W] -> [B, Z], [] or [B]"""
-        return ops.reparam_kl(*self.enc(x), **noise.draw(), reduction=reduction)
+        return ops.reparam_kl(*self.enc(x), **noise.draw(len(x)), reduction=reduction)
 
     def exp_elbo(self, x: Tensor, noise) -> Tensor:
         """Batch mean of exp(2s ELBO(x)), x a fake that is stopped where the encoder reads it.  -> []"""

@@ -58,7 +58,7 @@ class VAE(System):
 
     def step(self, x: Tensor, noise, *, kimg: float, vae: Player) -> dict[str, Tensor]:
         """Algorithm 1 with L = 1."""
-        z, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(), reduction="mean")  # eq. 9, 10
+        z, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)), reduction="mean")  # eq. 9, 10
         nll = self.nll(self.dec(z), x)
         loss = nll + self.config.beta * kl  # eq. 7
         vae.minimize(loss)

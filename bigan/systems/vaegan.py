@@ -29,17 +29,7 @@ from torch.nn.functional import mse_loss
 
 from bigan import nets, ops
 from bigan.nets import dcgan
-from bigan.systems.base import (
-    Player,
-    Preset,
-    System,
-    arg,
-    detached,
-    minimize_at_once,
-    need,
-    need_halves,
-    need_sane,
-)
+from bigan.systems.base import Player, Preset, System, adams, arg, detached, minimize_at_once, need, need_sane
 
 
 @dataclass(frozen=True)
@@ -64,11 +54,9 @@ class VAEGAN(System):
     def __init__(self, config: Config, image_shape: tuple[int, int, int]):
         super().__init__(config, image_shape)
         c = config
-        need_sane("vaegan", c, image_shape)
+        need_sane("vaegan", c, image_shape, c.dec_channels, c.channels)
         need(c.w <= 1, "vaegan", "w, a share of the decoder's loss, must be at most 1", c.w)
         need(bool(c.dec_channels), "vaegan", "dec_channels must be one or more widths", c.dec_channels)
-        need_halves("vaegan", c.dec_channels, image_shape[1])
-        need_halves("vaegan", c.channels, image_shape[1])
         kind: dict[str, Any] = {"kernel": c.kernel, "act": "relu"}
         self.enc = dcgan.encoder(image_shape, c.channels, 2 * c.z_dim, c.hidden, first_norm=True, **kind)
         self.dec = dcgan.decoder(c.z_dim, c.dec_channels, image_shape, stem=c.stem, **kind)
@@ -78,9 +66,7 @@ class VAEGAN(System):
         self.z_dim = c.z_dim
 
     def players(self) -> dict[str, Player]:
-        c = self.config
-        names = ("enc", "dec", "critic")
-        return {n: Player(n, [getattr(self, n)], c.lr, (c.beta1, 0.999)) for n in names}
+        return adams(self.config, enc=self.enc, dec=self.dec, critic=self.critic)
 
     def step(
         self, x: Tensor, noise, *, kimg: float, enc: Player, dec: Player, critic: Player
@@ -88,7 +74,7 @@ class VAEGAN(System):
         """Algorithm 1."""
         c = self.config
         x_p = self.sample(len(x), noise)
-        z, kl = ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw(), reduction="mean")
+        z, kl = ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw(len(x)), reduction="mean")
         f, f_r, f_p = (self.critic[: self.f](image) for image in (x, self.dec(z), x_p))
         rec = 0.5 * mse_loss(f_r, f, reduction="sum") / len(x)  # eq. 7
 

@@ -7,6 +7,7 @@ read(path: Path, want: Want) -> Images   may raise anything on damaged files: `l
 """
 
 import importlib
+import os
 import pkgutil
 from functools import cache
 from pathlib import Path
@@ -32,3 +33,8 @@ def head(path: Path, n: int = 8) -> bytes:
             return file.read(n)
     except OSError:
         return b""
+
+
+def stamp(*paths: Path) -> str:
+    """Sizes and times of files: when one is replaced, this changes."""
+    return " ".join(f"{s.st_size}:{s.st_mtime_ns}" for s in map(os.stat, paths))

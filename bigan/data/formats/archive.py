@@ -9,7 +9,7 @@ from ..decode import MAX_BYTES, SUFFIXES, BadImage
 from ..encoded import gather
 from ..images import DataError, Images, Want
 from ..labels import by_folder, by_json
-from . import head
+from . import head, stamp
 from .folder import no_images
 
 TITLE = "a zip of images"
@@ -44,7 +44,7 @@ def read(path: Path, want: Want) -> Images:
             with lock:  # one file handle for all threads
                 return _read(archive, members[names[i]])
 
-        return gather(where, names, read_one, labels, classes, want)
+        return gather(where, names, read_one, labels, classes, want, stamp(path))
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

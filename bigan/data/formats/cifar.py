@@ -46,7 +46,9 @@ def read(path: Path, want: Want) -> Images:
         files = _in_tar(path)
         names = _train(files)
         if not names:
-            raise DataError(f"{path}: no CIFAR batches in it; images in a tar: unpack them, or make it a zip")
+            raise DataError(
+                f"{path}: no CIFAR batches and no images in it; of a compressed tar of images give the tar"
+            )
     else:
         files = {name: get for name, get in _in_folder(path.parent).items() if name in _NAMES}
         files[path.name] = partial(_bytes, path)
@@ -153,7 +155,7 @@ def _in_tar(path: Path) -> Files:
             name = member.name.rpartition("/")[2]
             if count == _MAX_MEMBERS or member.size > _MAX_FILE:
                 raise DataError(
-                    f"{path}: too much in it for CIFAR; images in a tar: unpack them, or make it a zip"
+                    f"{path}: too much in it for CIFAR; of a compressed tar of images give the tar"
                 )
             if member.isreg() and (name in _NAMES or any(re.fullmatch(kind, name) for kind in _KINDS)):
                 stream = tar.extractfile(member)

@@ -8,6 +8,7 @@ from ..decode import MAX_BYTES, SUFFIXES, BadImage
 from ..encoded import gather
 from ..images import DataError, Images, Want
 from ..labels import by_folder, by_json
+from . import stamp
 
 TITLE = "a folder of images"
 ORDER = 9  # after the formats that have a folder of their own kind
@@ -37,7 +38,8 @@ def read(path: Path, want: Want) -> Images:
             raise BadImage(f"more than {MAX_BYTES >> 20} MiB")
         return data
 
-    return gather(str(path), names, read_one, labels, classes, want)
+    seen = stamp(*(path / name for name in names)) if want.cache else ""
+    return gather(str(path), names, read_one, labels, classes, want, seen)
 
 
 def no_images(files: list[str]) -> str:
