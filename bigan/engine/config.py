@@ -42,9 +42,9 @@ class Run:
     log_every: float = arg(0.0, "kimg between lines of log.jsonl; 0: 200 in a run")
     sample_every: float = arg(0.0, "kimg between pictures and val_mse; 0: 20 in a run")
     eval_every: float = arg(0.0, "kimg between metrics (FID and its like, RID, code errors); 0: none")
-    eval_images: int = arg(1000, "held-out images, and as many samples, that --eval-every measures")
+    eval_images: int = arg(1000, "held-out images, and as many samples, that these metrics look at")
     extractor: str = arg(
-        "efficientnet-lite0", "for these metrics: efficientnet-lite0, inception, a file, none"
+        "efficientnet-lite0", "that they use: efficientnet-lite0, inception, a file of weights, none"
     )
     checkpoint_every: float = arg(0.0, "kimg between checkpoints; 0: 20 in a run")
     checkpoint_minutes: float = arg(10.0, "and one at the latest after so many minutes")

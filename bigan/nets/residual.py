@@ -15,9 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from bigan.nets.norm import Again
-
-from bigan.nets.norm import BatchNorm2d
+from bigan.nets.norm import Again, BatchNorm2d
 
 
 def side(channels: Sequence[int], bottom: int = 4) -> int:
