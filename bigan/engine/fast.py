@@ -50,6 +50,8 @@ def unsupported(name: str, system: System, device: torch.device) -> str:
             return "" if torch.cuda.get_device_capability(device) >= (8, 0) else "the GPU has no bfloat16"
         return "" if torch.cpu._is_amx_tile_supported() else "the CPU multiplies bfloat16 no faster (no AMX)"
     if name == "compile":
+        if system.second_derivatives:
+            return "its loss has the gradient of a network in it, which torch.compile does not differentiate"
         if not cuda and not any(map(shutil.which, ("g++", "clang++", "c++"))):
             return "there is no C++ compiler"
         return "" if cuda else "on a CPU it takes minutes and gains little"
@@ -63,7 +65,8 @@ def prepare(run: Run, system: System) -> None:
     system.one_pass = run.one_pass
     if run.channels_last:
         system.to(memory_format=torch.channels_last)
-        use_small_convs(system)
+        if not system.second_derivatives:  # which these convolutions do not have
+            use_small_convs(system)
 
 
 def equip(run: Run, players: dict[str, Player], device: torch.device) -> None:
