@@ -87,7 +87,7 @@ def test_the_same_command_gives_the_same_numbers(trained, extractor, tmp_path):
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     assert main([*command, "--code", "sampled", "--out", str(tmp_path / "c.json")]) == 0
     assert numbers(tmp_path / "c.json")["RMSE"] != numbers(tmp_path / "a.json")["RMSE"]
-    assert "sampled code" in numbers(tmp_path / "c.json")["RMSE"]["note"]
+    assert "sampled code" in numbers(tmp_path / "c.json")["RMSE"]["mode"]
 
 
 def test_other_images_and_no_extractor(trained, tmp_path, capsys):
@@ -166,6 +166,8 @@ def test_grey_beside_colour(extractor, tmp_path):
         (["nowhere"], "nowhere does not exist"),
         (["RUN", "--extractor", "inceptoin"], "did you mean 'inception'"),
         (["RUN", "--n", "5", "--extractor", "none"], "images must be 10 or more, got 5"),
+        (["RUN", "--n", "-5"], "--n must be 0 or more, got -5"),
+        (["RUN", "--size", "0"], "--size must be 1 or more pixels, got 0"),
         (["RUN", "--splits", "0", "--extractor", "none"], "splits must be 1 or more"),
         (["RUN", "--samples", "-3", "--extractor", "none"], "samples must be 0 or more"),
         (

@@ -255,7 +255,7 @@ def test_a_perfect_system_has_perfect_numbers():
     # batch norm's epsilon apart, E(G(z)) = z; the error of clipping never enters a code
     assert values["latent MSE"] == pytest.approx(0, abs=1e-6) and values["latent cosine"] == pytest.approx(1)
     assert values["path length"] > 0
-    assert all("running statistics, mean code" in n.note for n in found)
+    assert all("running statistics, mean code" in n.mode for n in found)
     fid = next(n for n in found if n.metric == "FID")
     assert (fid.real, fid.fake) == (40, 30)
 
@@ -266,7 +266,7 @@ def test_sampled_codes_and_batch_statistics_change_the_numbers():
     assert sampled == pytest.approx(0.05 * 192**0.5, rel=0.05)  # 0.2 in codes is 0.05 in pixels of [0, 1]
     before = {k: v.clone() for k, v in system.state_dict().items() if "running" in k}
     batch = evaluate(system, x, None, How(bn="batch"))
-    assert by_name(batch)["RMSE"] > 0.5 and "batch statistics" in batch[0].note
+    assert by_name(batch)["RMSE"] > 0.5 and "batch statistics" in batch[0].mode
     assert all(torch.equal(v, system.state_dict()[k]) for k, v in before.items())
     assert system.norm.momentum == 0.1
 
@@ -279,6 +279,15 @@ def test_numbers_depend_on_the_seed_alone():
     assert evaluate(system, x, Linear()) == a
     assert by_name(evaluate(system, x, Linear(), How(seed=5)))["FID"] != by_name(a)["FID"]
     assert system.training
+
+
+def test_a_system_that_gives_nan_is_not_measured():
+    system = Copy()
+    system.norm.weight.data[3] = torch.nan
+    with pytest.raises(
+        MetricError, match="the system's images must be finite, got NaN or infinity in 40 of 40"
+    ):
+        evaluate(system, images(40), None)
 
 
 def test_a_system_without_an_encoder_has_numbers_of_samples_alone():

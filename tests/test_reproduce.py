@@ -166,6 +166,7 @@ def test_the_mixture_is_resumed_seed_by_seed(monkeypatch):
         (["pagan-tabel"], "unknown table 'pagan-tabel'; did you mean 'pagan-table'"),
         (["pagan-rid", "--rows", "AGEE", "--extractor", "none"], "unknown row 'AGEE'; did you mean 'AGE'"),
         (["pagan-rid", "--scale", "big"], "--scale"),
+        (["pagan-rid", "--kimg", "-1"], "--kimg must be 0 or more, got -1"),
     ],
 )
 def test_what_is_refused(args, words, capsys):

@@ -19,8 +19,8 @@ COMMANDS = {
     "reconstruct": ("pictures.reconstruct", "RUN", "images beside their reconstructions, and the error"),
     "interpolate": ("pictures.interpolate", "RUN", "walks between the codes of pairs of images"),
     "eval": ("evaluate.evaluate", "RUN", "FID and its like, RID, reconstruction errors, probes of codes"),
-    "reproduce": ("reproduce.reproduce", "TABLE", "train and measure the rows of a paper's table"),
     "plot": ("evaluate.plot", "RUN", "losses and metrics over images, as a picture"),
+    "reproduce": ("reproduce.reproduce", "TABLE", "train and measure the rows of a paper's table"),
     "classifier": ("classifier.classifier", "train", "an extractor of one's own, from labelled images"),
     "export": ("export.export", "RUN", "a run's encoder and generator alone, for `bigan.load`, ONNX, ..."),
     "list": ("show.list_systems", "", "the systems and their presets"),
@@ -87,7 +87,10 @@ def explain(error: Exception) -> str | None:
         return where + error.strerror
     memory = "out of memory", "can't allocate memory", "not enough memory"
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in memory):
-        return f"out of memory: try a smaller --batch, or a preset of fewer pixels ({error})"
+        less = (
+            "try --recompute (the same numbers; a run may go on with it), a smaller --batch, or fewer pixels"
+        )
+        return f"out of memory: {less}; --dry-run estimates what a training takes ({error})"
     return None
 
 

@@ -16,6 +16,7 @@ from bigan.cli import flags
 from bigan.cli.pictures import Data, default
 from bigan.engine import files
 from bigan.engine.config import Run, from_json
+from bigan.engine.gallery import spread
 from bigan.errors import UserError
 from bigan.metrics import MetricError, extractors, report
 from bigan.metrics.checks import need
@@ -57,6 +58,12 @@ class Eval:
     out: Annotated[Path | None, default("RUN/eval.json; for --real and --fake none", "JSON")] = arg(
         None, "file to write the numbers to"
     )
+
+    def __post_init__(self) -> None:
+        if self.n < 0:
+            raise UserError(f"--n must be 0 or more, got {self.n}")
+        if self.size is not None and self.size < 1:
+            raise UserError(f"--size must be 1 or more pixels, got {self.size}")
 
 
 def evaluate(args: list[str]) -> int:
@@ -170,12 +177,11 @@ def _run(c: Eval, extractor: Any, device: torch.device) -> tuple[list[report.Num
     assert c.run is not None
     system, record = load_run(c.run, c.ema, device)
     seen, held_out, what = _real(c, system, record)
-    index = torch.arange(min(c.n or len(held_out), len(held_out))) * len(held_out)
-    real = held_out[index // max(1, len(index))]
+    real = held_out.take(spread(len(held_out), c.n or len(held_out)))
     how = How(c.samples, c.seed, c.splits, c.bn, c.code, c.walks, keep=c.cache)
     total = (how.samples or len(real)) + len(real) * (1 + system.has_encoder())
     with _bar(total) if extractor is not None else contextlib.nullcontext() as advance:
-        found = measure(system, real.images, extractor, how, advance)
+        found = measure(system, real, extractor, how, advance)
     if c.probe and seen is not None:
         try:
             found += probes(system, seen, held_out, how)

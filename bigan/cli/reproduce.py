@@ -2,10 +2,8 @@
 # ruff: noqa: RUF009 (arg() makes a field, as dataclasses.field does)
 
 import dataclasses
-import datetime
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,13 +15,14 @@ from bigan.cli import flags
 from bigan.cli.pictures import default
 from bigan.engine import files
 from bigan.engine.config import Run, to_json
+from bigan.engine.gallery import spread
 from bigan.engine.loadrun import load_run
 from bigan.engine.noise import PICTURES, Noise
 from bigan.errors import UserError, unknown
 from bigan.metrics import compare, extractors, report
 from bigan.metrics.extractors import Extractor
-from bigan.metrics.markdown import markdown
-from bigan.metrics.published import MIXTURE, MODES, TABLES, Row, Table
+from bigan.metrics.markdown import markdown, provenance
+from bigan.metrics.published import MIXTURE, TABLES, Row, Table
 from bigan.systems.base import arg
 
 USAGE = """usage: bigan reproduce TABLE [--scale cpu|paper] [--data DATA] [--out DIR] [flags]
@@ -57,6 +56,11 @@ class Reproduce:
     seed: int = arg(0, "of all rows")
     device: str = arg("auto", "auto (the GPU if there is one), cpu, cuda or cuda:N")
 
+    def __post_init__(self) -> None:
+        for name in ("kimg", "n", "samples"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name} must be 0 or more, got {getattr(self, name)}")
+
 
 def reproduce(args: list[str]) -> int:
     """Row by row; the table is written after each."""
@@ -76,6 +80,7 @@ def reproduce(args: list[str]) -> int:
     out = c.out or Path("runs", "reproduce", f"{name}-{c.scale}")
     points = table.data == MIXTURE
     extractor = None if points else extractors.load(c.extractor, Run(device=c.device).torch_device)
+    command = f"bigan reproduce {name} --scale {c.scale}"
     found = {row.name: _kept(out, row, settings(c, table, row, extractor)) for row in table.rows}
     for row in table.rows:
         if c.rows and row.name not in c.rows:
@@ -85,8 +90,8 @@ def reproduce(args: list[str]) -> int:
         elif found[row.name] is None:
             print(f"bigan: {row.name}", file=sys.stderr)
             found[row.name] = measure(c, table, row, extractor, out)
-            _write(out / "table.md", markdown(table, found, _about(c, name, found)))
-    text = markdown(table, found, _about(c, name, found))
+            _write(out / "table.md", markdown(table, found, provenance(command, found)))
+    text = markdown(table, found, provenance(command, found))
     _write(out / "table.md", text)
     print(f"{text}\ntable: {out / 'table.md'}")
     return 0
@@ -156,7 +161,10 @@ def measure(c: Reproduce, table: Table, row: Row, extractor: Extractor | None, o
     how = settings(c, table, row, extractor)
     numbers: list[report.Number] = []
     if table.data == MIXTURE:
-        numbers = _mixture(c, how, out / _slug(row))
+        from bigan.metrics.mixture import measured
+
+        seeds = range(c.seed, c.seed + how["seeds"])
+        numbers = measured(seeds, how["kimg"], str(Run(device=c.device).torch_device), out / _slug(row))
     elif row.system:
         preset, config, run = plan(c, table, row, out / _slug(row))
         train(row.system, config, run, preset)
@@ -181,31 +189,6 @@ def measure(c: Reproduce, table: Table, row: Row, extractor: Extractor | None, o
     return found
 
 
-def _mixture(c: Reproduce, how: dict[str, Any], out: Path) -> list[report.Number]:
-    """ALI on points in the plane, seed by seed."""
-    from bigan.metrics.mixture import train
-    from bigan.systems import ali
-
-    runs = []
-    for seed in range(c.seed, c.seed + how["seeds"]):
-        path = out / f"seed-{seed}-{how['kimg']:g}-kimg.json"
-        if not path.is_file():
-            print(f"bigan: seed {seed}", file=sys.stderr)
-            modes, near, error = train(
-                seed, how["kimg"], ali.MIXTURE.lr, str(Run(device=c.device).torch_device)
-            )
-            _write(path, json.dumps({"modes": modes, "near": near, "error": error}))
-        runs.append(json.loads(path.read_bytes()))
-    table = torch.tensor([[run["modes"], run["near"], run["error"]] for run in runs], dtype=torch.float64)
-    of = f"standard deviation of {len(runs)} seeds"
-    names = (MODES, "higher"), ("share of samples near a mode", "higher"), ("reconstruction error", "lower")
-    spread = table.std(0).tolist() if len(runs) > 1 else [0.0] * 3
-    return [
-        report.number(name, report.Estimate(value, off, of), better, fake=how["samples"])
-        for (name, better), value, off in zip(names, table.mean(0).tolist(), spread, strict=True)
-    ]
-
-
 def _data(c: Reproduce, run: Run) -> tuple[data.Images, data.Images]:
     """(images trained on, images to measure with)"""
     everything = data.load(run.data, size=run.size)
@@ -216,8 +199,7 @@ def _data(c: Reproduce, run: Run) -> tuple[data.Images, data.Images]:
 
 
 def _spread(images: data.Images, n: int) -> data.Images:
-    count = min(n or len(images), len(images))
-    return images[torch.arange(count) * len(images) // count]
+    return images[spread(len(images), n or len(images))]
 
 
 def _kept(out: Path, row: Row, how: dict[str, Any]) -> dict[str, Any] | None:
@@ -239,48 +221,3 @@ def _write(path: Path, text: str) -> None:
         files.write(path, text.encode(), durable=False)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; --out names another place") from error
-
-
-def _about(c: Reproduce, name: str, found: dict[str, Any]) -> list[str]:
-    """How the table was made."""
-    import bigan
-    from bigan.info import devices
-
-    how = next((f["settings"] for f in found.values() if f and "kimg" in f["settings"]), None)
-    lines = [
-        f"`bigan reproduce {name} --scale {c.scale}`, {datetime.date.today()}, bigan {bigan.__version__}"
-    ]
-    commit = _commit()
-    lines[0] += (f", commit {commit}" if commit else "") + f", torch {torch.__version__}."
-    lines.append(f"Machine: {'; '.join(f'{k} {v}' for k, v in devices().items())}.")
-    if how:
-        seeds = f", {how['seeds']} seeds" if "seeds" in how else f" at {how['size']} px, seed {how['seed']}"
-        real = (
-            f"{how['n'] or 'all'} {'test' if how['test'] else 'held-out'} images and "
-            if "seeds" not in how
-            else ""
-        )
-        lines.append(
-            f"Each row: {how['kimg']:g} kimg of {Path(how['data']).name}{seeds}; measured with {real}"
-            f"{how['samples']} samples."
-        )
-    if c.scale == "cpu":
-        lines.append(
-            "Small networks, short training: the order of the rows may be compared, the numbers not."
-        )
-    return [lines[0], "", *lines[1:]]
-
-
-def _commit() -> str:
-    """Of the checkout that this package lies in, if it lies in one."""
-    here = Path(__file__).parent
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "--short", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class Images:
     classes: list[str] | None = None
     name: str = ""
     skipped: int = 0  # unreadable images left out
-    names: list[str] | None = None  # of the files, inside their folder or zip
+    names: list[str] | None = field(default=None, kw_only=True)  # of the files, inside their folder or zip
 
     def __len__(self) -> int:
         return len(self.images)
@@ -86,7 +86,7 @@ class Images:
         """The images at `index` [n] int64, in that order."""
         labels = None if self.labels is None else self.labels[index]
         names = self.names and [self.names[i] for i in index.tolist()]
-        return Images(self.images[index], labels, self.classes, self.name, self.skipped, names)
+        return Images(self.images[index], labels, self.classes, self.name, self.skipped, names=names)
 
 
 def split(images: Images, holdout: int | float, seed: int) -> tuple[Images, Images]:

@@ -16,7 +16,8 @@ from bigan.systems.base import arg
 # `data` may move: its fingerprint is compared instead.
 FREE = {
     "out", "data", "kimg", "device", "skip_bad", "log_every", "sample_every", "checkpoint_every",
-    "checkpoint_minutes", "keep", "tensorboard", "cache", "profile", "eval_every", "eval_images", "extractor",
+    "checkpoint_minutes", "keep", "tensorboard", "cache", "profile", "recompute", "eval_every", "eval_images",
+    "extractor",
 }  # fmt: skip
 
 OUT = Path("runs/run")
@@ -41,8 +42,10 @@ class Run:
     log_every: float = arg(0.0, "kimg between lines of log.jsonl; 0: 200 in a run")
     sample_every: float = arg(0.0, "kimg between pictures and val_mse; 0: 20 in a run")
     eval_every: float = arg(0.0, "kimg between metrics (FID and its like, RID, code errors); 0: none")
-    eval_images: int = arg(1000, "held-out images, and as many samples, that --eval-every measures")
-    extractor: str = arg("efficientnet-lite0", "of --eval-every: efficientnet-lite0, inception, a file, none")
+    eval_images: int = arg(1000, "held-out images, and as many samples, that these metrics look at")
+    extractor: str = arg(
+        "efficientnet-lite0", "that they use: efficientnet-lite0, inception, a file of weights, none"
+    )
     checkpoint_every: float = arg(0.0, "kimg between checkpoints; 0: 20 in a run")
     checkpoint_minutes: float = arg(10.0, "and one at the latest after so many minutes")
     keep: int = arg(2, "checkpoints kept")
@@ -56,6 +59,7 @@ class Run:
     bf16: bool = arg(False, "convolutions and matrix products in bfloat16 (autocast)")
     compile: bool = arg(False, "torch.compile the networks")
     cuda_graph: bool = arg(False, "record a step once as a CUDA graph, and replay it")
+    recompute: bool = arg(False, "keep fewer activations, compute them again in the backward: less memory")
     profile: bool = arg(False, "write a trace of a few steps and a table of their phases to RUN/profile")
 
     def __post_init__(self) -> None:

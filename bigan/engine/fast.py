@@ -77,14 +77,16 @@ def equip(run: Run, players: dict[str, Player], device: torch.device) -> None:
             if run.fused:
                 group.update(fused=True, foreach=False)
             if run.cuda_graph:
-                group.update(capturable=True, lr=torch.tensor(float(group["lr"]), device=device))
+                group.update(
+                    capturable=device.type == "cuda", lr=torch.tensor(float(group["lr"]), device=device)
+                )
 
 
-def compile_networks(system: System) -> None:
+def compile_networks(system: System, **options: Any) -> None:
     """Each network for itself: a step's game of players is Python."""
     for net in system.children():
         if any(True for _ in net.parameters()):
-            net.compile()
+            net.compile(**options)
 
 
 def laid_out(run: Run, x: Tensor) -> Tensor:

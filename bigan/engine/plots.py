@@ -58,4 +58,9 @@ def read(run: Path) -> dict[str, list[tuple[float, float]]]:
         for name, value in record.items():
             if name not in SKIP and isinstance(value, int | float):
                 curves.setdefault(name, []).append((record.get("kimg", 0.0), value))
-    return dict(sorted(curves.items(), key=lambda c: "[" in c[0] or " " in c[0] or c[0].startswith("val")))
+    return dict(sorted(curves.items(), key=lambda curve: _is_metric(curve[0])))
+
+
+def _is_metric(name: str) -> bool:
+    """val_mse and what --eval-every adds, against the terms of a step: identifiers in lower case."""
+    return name.startswith("val_") or " " in name or "[" in name or name.isupper()

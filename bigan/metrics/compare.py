@@ -73,7 +73,11 @@ def dissimilarity(real: Features, rec: Features, extractor: Extractor, parts: in
 
 def distances(real: Features, fake: Features, extractor: Extractor, splits: int = 10) -> list[Number]:
     """What compares two sets, of their features."""
-    n, m = len(real.features), len(fake.features)
+    device = next(extractor.parameters()).device
+    x, y = (
+        f.features.to(device if device.type == "cuda" else "cpu") for f in (real, fake)
+    )  # float64 is needed
+    n, m = len(x), len(y)
     about = {"real": n, "fake": m, "extractor": extractor.label}
     few = (
         ""
@@ -82,12 +86,12 @@ def distances(real: Features, fake: Features, extractor: Extractor, splits: int 
     )
     shuffled = torch.randperm(m, generator=torch.Generator().manual_seed(0))  # files may lie class by class
     found = [
-        number("FID", frechet_distance(real.features, fake.features), "lower", note=few, **about),
-        number("KID", kernel_distance(real.features, fake.features), "lower", **about),
+        number("FID", frechet_distance(x, y), "lower", note=few, **about),
+        number("KID", kernel_distance(x, y), "lower", **about),
         number("IS", inception_score(fake.logits[shuffled], splits), "higher", **{**about, "real": None}),
     ]
     if min(n, m) > 5:
-        k = neighbours(real.features, fake.features)
+        k = neighbours(x, y)
         notes = {"precision": "k = 3", "recall": "k = 3", "density": "k = 5", "coverage": "k = 5"}
         for key, value in k._asdict().items():
             found.append(number(key, value, "higher", note=notes[key], **about))

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from bigan import data
 from bigan.engine import grid
+from bigan.engine.gallery import spread
 from bigan.engine.noise import PICTURES, Noise
 from bigan.engine.walk import walk
 from bigan.metrics import compare
-from bigan.metrics.checks import need
+from bigan.metrics.checks import finite, need
 from bigan.metrics.extract import extract
 from bigan.metrics.extractors import Extractor
 from bigan.metrics.path_length import path_length
@@ -22,6 +23,7 @@ from bigan.metrics.report import Number, number
 from bigan.systems.base import System
 
 STEP = 0.05  # along a walk between two codes, of its length
+LABELS = 1000  # of the SVM
 PROBED = 10_000  # training images whose codes a probe sees, at most
 
 
@@ -68,7 +70,6 @@ def evaluate(
     if system.has_encoder():
         rec = runner.reconstruct(real)
         found += [*compare.pixels(real, rec), *runner.latent_errors(z)]
-        found = [dataclasses.replace(n, note="; ".join(filter(None, (n.note, runner.note)))) for n in found]
     if extractor is not None:
         features = [extract(extractor, real, keep=how.keep, progress=progress)]
         features += [extract(extractor, x, progress=progress) for x in (fake, rec) if x is not None]
@@ -77,8 +78,8 @@ def evaluate(
             made += compare.dissimilarity(features[0], features[2], extractor, how.splits)
         if how.walks:
             made.append(smoothness(runner, extractor))
-        found += [dataclasses.replace(n, note="; ".join(filter(None, (n.note, runner.note)))) for n in made]
-    return found
+        found += made
+    return [dataclasses.replace(n, mode=runner.mode) for n in found]
 
 
 def probes(system: System, seen: data.Images, held_out: data.Images, how: How = How()) -> list[Number]:
@@ -88,21 +89,14 @@ def probes(system: System, seen: data.Images, held_out: data.Images, how: How = 
     if len(seen.labels.unique()) < 2:
         return []
     runner = Runner(system, how)
-    seen = seen[torch.arange(min(PROBED, len(seen))) * len(seen) // min(PROBED, len(seen))]
-    assert seen.labels is not None
-    x, y = runner.codes(seen.images), runner.codes(held_out.images)
-    about = {"real": len(y), "note": f"codes of {len(x)} training images; {runner.note}"}
-    found = [
-        number(
-            "linear probe accuracy",
-            linear_probe(x, seen.labels, y, held_out.labels),
-            "higher",
-            **about,
-        )
-    ]
-    smallest = int(seen.labels.bincount().max())  # a draw is balanced as far as it can be
-    if len(x) > 1000 and smallest >= 1000 // len(seen.labels.unique()):
-        error = svm_error(x, seen.labels, y, held_out.labels, seed=how.seed)
+    pick, every = spread(len(seen), PROBED), torch.arange(len(held_out))
+    x, y = runner.codes(seen.take(pick)), runner.codes(held_out.take(every))
+    tags, test = seen.labels[pick], held_out.labels
+    about = {"real": len(y), "note": f"codes of {len(x)} training images", "mode": runner.mode}
+    found = [number("linear probe accuracy", linear_probe(x, tags, y, test), "higher", **about)]
+    counts = tags.unique(return_counts=True)[1]
+    if len(x) > LABELS and counts.min() >= -(-LABELS // len(counts)):  # as many of each class
+        error = svm_error(x, tags, y, test, labels=LABELS, seed=how.seed)
         found.append(number("L2-SVM error, 1000 labels", error, "lower", **about))
     return found
 
@@ -133,7 +127,7 @@ class Runner:
         self.noise = Noise(how.seed, self.device)
         kinds = [f"batch norm: {how.bn} statistics"] if any(map(_is_norm, system.modules())) else []
         stochastic = type(system).infer is not System.infer
-        self.note = ", ".join(kinds + ([f"{how.code} code"] if stochastic else []))
+        self.mode = ", ".join(kinds + ([f"{how.code} code"] if stochastic else []))
 
     def sample(self, n: int) -> tuple[Tensor, Tensor]:
         """(codes [n, Z], their images [n, C, H, W] uint8)"""
@@ -170,7 +164,8 @@ class Runner:
         ]
 
     def saved(self, x: Tensor) -> Tensor:
-        """In the system's range -> uint8, [B, C, H, W] on the CPU"""
+        """In the system's range -> uint8, [B, C, H, W] on the CPU.  NaN is an error: a picture would show black."""
+        finite("evaluate", "the system's images", x)
         return grid.to_uint8(x, self.system.data_range).permute(0, 3, 1, 2)
 
     @contextlib.contextmanager

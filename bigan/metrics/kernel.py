@@ -9,7 +9,7 @@ from torch import Tensor
 from bigan.metrics import checks
 from bigan.metrics.report import Estimate
 
-CHUNK = 2048
+CHUNK = 1024  # 8 MiB of kernel values, which an allocator keeps for the next chunk
 
 
 def kernel_distance(real: Tensor, fake: Tensor, chunk: int = CHUNK) -> Estimate:

@@ -1,8 +1,13 @@
 """A table of a paper in Markdown: published beside measured, and whether the rows come in the same order."""
 
+import datetime
 import itertools
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from bigan.metrics.published import Row, Table
 
@@ -69,3 +74,43 @@ def _order(table: Table, metric: str, better: str, found: dict[str, Measured | N
     pairs = list(itertools.combinations(both, 2))
     agree = sum((a[1] - b[1]) * (a[2] - b[2]) > 0 for a, b in pairs)
     return [f"- {metric}: published {published}; measured {measured} ({agree} of {len(pairs)} pairs agree)"]
+
+
+def provenance(command: str, found: dict[str, Measured | None]) -> list[str]:
+    """How the rows were made: lines for the head of the table."""
+    import bigan
+    from bigan.info import devices
+
+    how = next((f["settings"] for f in found.values() if f and "kimg" in f["settings"]), None)
+    commit = _commit()
+    made = f"`{command}`, {datetime.date.today()}, bigan {bigan.__version__}"
+    made += (f", commit {commit}" if commit else "") + f", torch {torch.__version__}."
+    lines = [made, "", f"Machine: {'; '.join(f'{k} {v}' for k, v in devices().items())}."]
+    if how:
+        points = "seeds" in how
+        trained = f", {how['seeds']} seeds" if points else f" at {how['size']} px, seed {how['seed']}"
+        real = "" if points else f"{how['n'] or 'all'} {'test' if how['test'] else 'held-out'} images and "
+        lines.append(
+            f"Each row: {how['kimg']:g} kimg of {Path(how['data']).name}{trained}; measured with {real}"
+            f"{how['samples']} samples."
+        )
+        if how["scale"] == "cpu":
+            lines.append(
+                "Small networks, short training: the order of the rows may be compared, the numbers not."
+            )
+    return lines
+
+
+def _commit() -> str:
+    """Of the checkout that this package lies in, if it lies in one."""
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "--short", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,13 +1,20 @@
 """ALI on 25 Gaussians in the plane: the paper's toy (Dumoulin et al. 2016, arXiv:1606.00704, sec. 4)."""
 
 import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bigan.engine import files
 from bigan.engine.noise import PICTURES, Noise
+from bigan.engine.progress import tell
 from bigan.metrics.modes import GRID, STD, modes
+from bigan.metrics.published import MODES
+from bigan.metrics.report import Estimate, Number, number
 from bigan.systems import ali
 
 MEANS = GRID  # [25, 2]
@@ -43,3 +50,23 @@ def train(seed: int, kimg: float, lr: float, device: str) -> tuple[int, float, f
     with system.inference():
         error = (system.reconstruct(data[:SAMPLES]) - data[:SAMPLES]).square().sum(1).mean().sqrt().item()
         return *covered(system.sample(SAMPLES, noise.at(PICTURES))), error
+
+
+def measured(seeds: Sequence[int], kimg: float, device: str, folder: Path) -> list[Number]:
+    """`train` for each seed, its result kept in `folder`, so that a seed is never trained twice."""
+    runs = []
+    for seed in seeds:
+        path = folder / f"seed-{seed}-{kimg:g}-kimg.json"
+        if not path.is_file():
+            tell(f"seed {seed}")
+            modes, near, error = train(seed, kimg, ali.MIXTURE.lr, device)
+            folder.mkdir(parents=True, exist_ok=True)
+            files.write(path, json.dumps({"modes": modes, "near": near, "error": error}).encode())
+        runs.append(json.loads(path.read_bytes()))
+    found = torch.tensor([[run["modes"], run["near"], run["error"]] for run in runs], dtype=torch.float64)
+    spread = found.std(0) if len(runs) > 1 else torch.zeros(3)
+    names = (MODES, "higher"), ("share of samples near a mode", "higher"), ("reconstruction error", "lower")
+    return [
+        number(name, Estimate(value, off, f"standard deviation of {len(runs)} seeds"), better, fake=SAMPLES)
+        for (name, better), value, off in zip(names, found.mean(0).tolist(), spread.tolist(), strict=True)
+    ]

@@ -1,7 +1,7 @@
 """Numbers, each with all that decides it: the extractor and its hash, sample counts, splits, modes."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -26,7 +26,8 @@ class Number:
     extractor: str = ""  # name and hash, where the metric has one
     real: int | None = None  # images
     fake: int | None = None
-    note: str = ""  # what else decides the value
+    note: str = ""  # its definition, where the name does not say it
+    mode: str = ""  # of the system that made the images
 
     @property
     def name(self) -> str:
@@ -46,15 +47,16 @@ def number(metric: str, value: float | Estimate, better: str, **about: Any) -> N
     return Number(metric, float(value), better, **about)
 
 
-def table(numbers: Iterable[Number]) -> str:
-    """For people: one line a number."""
+def table(numbers: Sequence[Number]) -> str:
+    """For people: one line a number, below them the modes of the system."""
     from bigan.info import table as aligned
 
     rows = [("metric", "value", "better", "images", "how")]
     for n in numbers:
         count = "" if n.real is None and n.fake is None else f"{_count(n.real)} real, {_count(n.fake)} fake"
         rows.append((n.name, n.text, n.better, count, "; ".join(filter(None, (n.spread_is, n.note)))))
-    return aligned(rows)
+    modes = sorted({n.mode for n in numbers} - {""})
+    return "\n".join([aligned(rows), *modes])
 
 
 def to_json(numbers: Iterable[Number], **about: Any) -> str:

@@ -39,8 +39,8 @@ def train(images: data.Images, how: How, device: torch.device | str = "cpu") -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(how.seed)
         net = Net(images.shape[0], count, how.widths).to(device).to(memory_format=torch.channels_last)
-    order = data.Batches(images, how.batch, how.seed, device)
-    labels = images.labels.to(device)
+    order = data.Batches(images, how.batch, how.seed)
+    labels = images.labels
     total = how.epochs * order.steps_per_epoch
     opt = torch.optim.AdamW(net.parameters(), lr=how.lr, weight_decay=0.05)
     cycle = torch.optim.lr_scheduler.OneCycleLR(opt, how.lr, total_steps=max(2, total + 1), pct_start=0.2)
@@ -50,8 +50,8 @@ def train(images: data.Images, how: How, device: torch.device | str = "cpu") -> 
         for step in range(total):
             pick = order.indices(step)
             rng[1] = step
-            x = augmented(order.images[pick], how.flip, rng)
-            loss = loss_of(net(x)[1], labels[pick])
+            x = augmented(images.take(pick).to(device), how.flip, rng)
+            loss = loss_of(net(x)[1], labels[pick].to(device))
             opt.zero_grad(set_to_none=True)
             loss.backward()
             opt.step()

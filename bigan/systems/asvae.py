@@ -99,6 +99,9 @@ class ASVAE(System):
     def encode(self, x: Tensor) -> Tensor:
         return self.posterior(x)[0]
 
+    def infer(self, x: Tensor, noise) -> Tensor:
+        return ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)))[0]
+
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)
 

@@ -145,7 +145,7 @@ class IAN(System):
         return self.head(self.trunk(x)[-1])[0]
 
     def infer(self, x: Tensor, noise) -> Tensor:
-        return ops.reparam_kl(*self.head(self.trunk(x)[-1]), logstd=True, **noise.draw())[0]
+        return ops.reparam_kl(*self.head(self.trunk(x)[-1]), logstd=True, **noise.draw(len(x)))[0]
 
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(self.flow(z))

@@ -87,6 +87,9 @@ class SVAE(System):
     def encode(self, x: Tensor) -> Tensor:
         return self.posterior(x)[0]
 
+    def infer(self, x: Tensor, noise) -> Tensor:
+        return ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)))[0]
+
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)
 

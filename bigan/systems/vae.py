@@ -79,7 +79,7 @@ class VAE(System):
         return self.posterior(x)[0]
 
     def infer(self, x: Tensor, noise) -> Tensor:
-        return ops.reparam_kl(*self.posterior(x), **noise.draw())[0]
+        return ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)))[0]
 
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z).sigmoid()

@@ -96,7 +96,7 @@ class VAEGAN(System):
         return self.enc(x)[:, : self.z_dim]
 
     def infer(self, x: Tensor, noise) -> Tensor:
-        return ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw())[0]
+        return ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw(len(x)))[0]
 
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)

