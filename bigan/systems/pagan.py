@@ -141,7 +141,7 @@ PRESETS = {
         Config(
             (16, 32, 64, 64), z_dim=8, pad=1, sigma=0.13, lr=1e-3, lr_enc=4e-5, lr_critic=4e-4, beta1=0.0
         ),
-        batch=16, kimg=40, size=16, note="digits: val_mse 0.05 at the end",
+        batch=16, kimg=60, size=16, note="digits: val_mse 0.061 after 40 kimg, 0.050 at the end",
     ),
     "cifar10": _cifar10(),
     "l1": _cifar10(pairs="l1"),
