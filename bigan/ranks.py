@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from bigan.errors import UserError
 
@@ -45,7 +46,11 @@ def joined(device: torch.device) -> Iterator[None]:
         raise UserError(f"WORLD_SIZE is {started}, but {', '.join(missing)} not set: start with torchrun")
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store, rank, world_size = next(rendezvous("env://"))
+    # After a restart torchrun's store still holds the addresses of the processes that were killed.
+    store = dist.PrefixStore(f"bigan/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
     try:
         _index, _count, _hosts = dist.get_rank(), started, dist.new_group(backend="gloo")
         yield
