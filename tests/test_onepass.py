@@ -203,7 +203,7 @@ def test_coupling_is_found():
         ("pagan", "cifar10", ""), ("ali", "cifar10", ""), ("ali", "cpu", ""),
         ("ali", "svhn", "batch normalisation"), ("bigan", "mnist", "batch normalisation"),
         ("alpha_gan", "cifar10", "batch normalisation"), ("ian", "celeba", "do not move all at once"),
-        ("gan", "dcgan", "do not move all at once"), ("introvae", "cifar10", "not all at once"),
+        ("gan", "dcgan", "do not move all at once"), ("introvae", "cifar10", "do not move all at once"),
         ("wae_gan", "mnist", "do not move all at once"),
     ],
 )  # fmt: skip
