@@ -156,14 +156,16 @@ def full_at_the_end(bench: Bench, out: Path) -> None:
 
 
 def read_only(bench: Bench, out: Path) -> None:
-    with small_disk(out):
-        process = bench.training(out)
-        mount("-o", "remount,ro", str(out))
+    """Its checkpoints' folder while it trains, then all of it at a start."""
+    process = bench.training(out)
+    with mounted(out / "checkpoints", "ro"):
         bench.ended(process, 2, "Read-only file system")
-        bench.finish(out, code=2, says="cannot write to")
-        mount("-o", "remount,rw", str(out))
-        bench.finish(out, says="resuming")
-        compare_tensors(bench, out)
+    empty = out.with_name("empty")
+    empty.mkdir()
+    with mounted(empty, "ro"):
+        bench.finish(empty, code=2, says="cannot write to")
+    bench.finish(out, says="resuming")
+    compare_tensors(bench, out)
 
 
 def compare_tensors(bench: Bench, out: Path) -> None:
@@ -193,15 +195,18 @@ class Ballast:
 @contextlib.contextmanager
 def small_disk(out: Path) -> Iterator[Ballast]:
     out.mkdir()
-    mount("-t", "tmpfs", "-o", "size=64m", "none", str(out))
-    try:
+    with mounted(out, "size=64m"):
         yield Ballast(out)
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """A file system in memory over a folder."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], check=True)
+    try:
+        yield
     finally:
-        subprocess.run(["umount", "-l", str(out)], check=True)
-
-
-def mount(*words: str) -> None:
-    subprocess.run(["mount", *words], check=True)
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 FAULTS: dict[str, Callable[[Bench, Path], None]] = {

@@ -87,7 +87,10 @@ def explain(error: Exception) -> str | None:
         return where + error.strerror
     memory = "out of memory", "can't allocate memory", "not enough memory"
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in memory):
-        return f"out of memory: try a smaller --batch, or a preset of fewer pixels ({error})"
+        less = (
+            "try --recompute (the same numbers; a run may go on with it), a smaller --batch, or fewer pixels"
+        )
+        return f"out of memory: {less}; --dry-run estimates what a training takes ({error})"
     return None
 
 

@@ -16,7 +16,8 @@ from bigan.systems.base import arg
 # `data` may move: its fingerprint is compared instead.
 FREE = {
     "out", "data", "kimg", "device", "skip_bad", "log_every", "sample_every", "checkpoint_every",
-    "checkpoint_minutes", "keep", "tensorboard", "cache", "profile", "eval_every", "eval_images", "extractor",
+    "checkpoint_minutes", "keep", "tensorboard", "cache", "profile", "eval_every", "eval_images",
+    "extractor",
 }  # fmt: skip
 
 OUT = Path("runs/run")
