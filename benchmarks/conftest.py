@@ -20,6 +20,11 @@ RESULTS = Path(__file__).parent / "results"
 
 def pytest_addoption(parser):
     parser.addoption("--save", action="store_true", help="write benchmarks/results/<device>.json")
+    parser.addoption(
+        "--cpu-time",
+        action="store_true",
+        help="steps by this process's time on the CPU: for a machine that others use; with OMP_NUM_THREADS=1",
+    )
     parser.addoption("--json", default=None, help="write the rows to this file")
 
 

@@ -1,6 +1,12 @@
 """A system and its textbook trainer with the same weights, and a check that they do the same."""
 
+import contextlib
 import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -9,6 +15,8 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from bigan import ops, systems
+from bigan.engine import fast
+from bigan.engine.config import Run
 from bigan.engine.noise import Noise
 from bigan.spectral_norm import SpectralNorm
 from bigan.systems.base import System
@@ -30,6 +38,51 @@ def pair(name: str, seed: int = 0) -> tuple[System, Any]:
     for a, b in zip(ours, trainer.nets, strict=True):
         _copy(a, b)
     return system, trainer
+
+
+def step(name: str, variant: str, batch: int, device: str) -> Callable[[], object]:
+    """One training step on a batch of its own: of the "textbook" trainer, of the system as it is, or "fast"."""
+    system, trainer = pair(name)
+    low, high = system.data_range
+    x = (low + (high - low) * torch.rand(batch, *SHAPE)).to(device)
+    if variant == "textbook":
+        for net in trainer.nets:
+            net.to(device)
+        return lambda: trainer.step(x)
+    run = Run(fast=variant == "fast")
+    place = torch.device(device)
+    system.to(place)
+    run = fast.resolve(run, system, place, lambda message: None)
+    fast.prepare(run, system)
+    players, noise = system.players(), Noise(SEED, place)
+    fast.equip(run, players, place)
+    x = fast.laid_out(run, x)
+    done = 0
+
+    def one():
+        nonlocal done
+        done += 1
+        noise.at(done)
+        with fast.autocast(run, place):
+            return system.step(x, noise, kimg=1.0, **players)
+
+    return one
+
+
+def peak(name: str, variant: str, batch: int, device: str) -> float:
+    """Most memory beyond weights and images in three steps, MB; of a process of its own."""
+    command = [sys.executable, __file__, name, variant, str(batch), device]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _resident(peak: bool) -> float:
+    """Of this process, MB, on Linux; the peak is that since the last call for the present."""
+    if not peak:
+        Path("/proc/self/clear_refs").write_text("5")
+    key = "VmHWM:" if peak else "VmRSS:"
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
 
 
 def check(name: str, batch: int = 8) -> None:
@@ -68,12 +121,12 @@ def _same_draws(name: str, trainer: Any, system: System, step: int):
     def augment(x, pad):
         return ops.augment_pair(x, pad=pad, layout="width", rng=rng, stream=2)[..., x.shape[3] :]
 
-    replaced = mock.patch.multiple(torch, randn=randn, randn_like=lambda t: randn(*t.shape, t.dtype))
-    if name != "pagan":
-        return replaced
-    stack = __import__("contextlib").ExitStack()
-    stack.enter_context(replaced)
-    stack.enter_context(mock.patch("textbook.pagan.augment", augment))
+    stack = contextlib.ExitStack()
+    stack.enter_context(
+        mock.patch.multiple(torch, randn=randn, randn_like=lambda t: randn(*t.shape, t.dtype))
+    )
+    if name == "pagan":
+        stack.enter_context(mock.patch("textbook.pagan.augment", augment))
     return stack
 
 
@@ -99,3 +152,17 @@ def _copy(ours: nn.Module, theirs: nn.Module) -> None:
     biases = [p for n, p in theirs.named_parameters(recurse=False)]  # ALI's, of each pixel
     for p in biases:
         p.copy_(next(q for n, q in ours.named_parameters() if q.shape == p.shape and "untied" in n))
+
+
+if __name__ == "__main__":
+    name, variant, batch, device = sys.argv[1:]
+    call = step(name, variant, int(batch), device)
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated() / 2**20
+    else:
+        before = _resident(peak=False)
+    for _ in range(3):
+        call()
+    after = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else _resident(peak=True)
+    print(json.dumps(after - before))

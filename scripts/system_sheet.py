@@ -79,7 +79,7 @@ def row(name: str, out: Path) -> tuple[dict, list[Image.Image]]:
         pictures = [grid.grid(system.sample(SAMPLES, noise), system.data_range, SAMPLES)]
         if system.has_encoder():
             _, held_out = data.split(data.load(run.data, size=run.size), run.held_out, run.seed)
-            x = data.scale(held_out.images[spread(len(held_out), PAIRS)], system.data_range)
+            x = data.scale(held_out.take(spread(len(held_out), PAIRS)), system.data_range)
             pictures.append(grid.pairs(x, system.reconstruct(x), system.data_range, PAIRS))
     return numbers, pictures
 

@@ -24,7 +24,7 @@ TRAIN_FLAGS = """
     --log-every --sample-every --eval-every --eval-images --extractor --checkpoint-every --checkpoint-minutes
     --keep --skip-bad --no-skip-bad --tensorboard --no-tensorboard --clip --fast --no-fast
     --one-pass --no-one-pass --channels-last --no-channels-last --fused --no-fused --bf16 --no-bf16
-    --compile --no-compile --cuda-graph --no-cuda-graph --profile --no-profile
+    --compile --no-compile --cuda-graph --no-cuda-graph --recompute --no-recompute --profile --no-profile
 """
 INTROVAE_FLAGS = """
     --channels --z-dim --m --w-rec --w-kl --w-neg --variant --hinge --warmup-kimg --lr

@@ -142,9 +142,20 @@ def test_losses_of_critics_that_know_nothing():
         torch.testing.assert_close(terms[name], torch.tensor(1.38629), rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("norm", ["none", "batch", "spectral"])
+def test_the_encoder_s_start_and_the_step_sizes(norm):
+    system = pagan.build(config(sigma=0.1, lr_enc=0.01, lr_critic=0.02, enc_norm=norm), SHAPE).eval()
+    mu, logvar = system.posterior(torch.rand(5, *SHAPE))
+    assert (0.5 * logvar).exp().sub(0.1).abs().max() < 0.03 and mu.abs().max() < 0.5
+    assert {name: p.lr for name, p in system.players().items()} == {"enc": 0.01, "dec": 0.05, "critic": 0.02}
+    first = pagan.build(config(enc_norm=norm), SHAPE).enc.state_dict()  # the published start
+    assert not [t for name, t in first.items() if name.endswith("bias") and t.any()]
+
+
 def test_settings_are_the_published_ones():
     c, p = pagan.Config(), pagan.PRESETS["cifar10"]
     assert (c.z_dim, c.hidden, c.pad, c.lr, c.beta1) == (128, (512, 256), 3, 2e-4, 0.5)
+    assert (c.sigma, c.lr_enc, c.lr_critic) == (1.0, 0.0, 0.0)  # one step size for all
     assert (p.batch, p.kimg, p.size) == (64, 6400, 32)
     pads = [pagan.PRESETS[f"pad-{f}"].config.pad for f in ("0", "0.05", "0.1", "0.15", "0.2")]
     assert pads == [int(32 * f) for f in (0, 0.05, 0.1, 0.15, 0.2)]
@@ -154,6 +165,7 @@ def test_settings_are_the_published_ones():
     "changes, shape, message",
     [
         (dict(channels=(2, 2, 2, 2)), (3, 28, 28), r"pagan: 4 channels .* halve the side 3 times.* side 28"),
+        (dict(sigma=0.0), SHAPE, "pagan: sigma must be positive, got 0.0"),
         (dict(pad=8), SHAPE, "pagan: pad must be less than the side, 8, got 8"),
         (dict(pad=-1), SHAPE, "pagan: pad must not be negative, got -1"),
         (dict(blur=4), SHAPE, "pagan: blur must be odd, got 4"),

@@ -7,6 +7,8 @@ from step_mutants import each, mutants, survivors
 from torch import nn
 from torch.func import grad, vmap
 
+from bigan.engine import fast
+from bigan.engine.config import Run
 from bigan.engine.noise import Noise
 from bigan.systems import pd_wgan
 
@@ -107,6 +109,14 @@ def test_an_image_that_is_its_own_reconstruction_breaks_nothing():
     penalty = system.penalty(x, x, Noise(0, "cpu").at(0))
     penalty.backward()
     assert penalty.isfinite() and all(p.grad.isfinite().all() for p in list(system.critic.parameters())[:1])
+
+
+def test_the_engine_keeps_to_what_has_second_derivatives():
+    system = pd_wgan.build(pd_wgan.PRESETS["cpu"].config, (1, 32, 32))
+    assert "gradient of a network" in fast.unsupported("compile", system, torch.device("cpu"))
+    fast.prepare(Run(channels_last=True), system)
+    terms = system.step(torch.rand(4, 1, 32, 32), Noise(0, "cpu").at(0), kimg=0.0, **system.players())
+    assert all(t.isfinite() for t in terms.values())
 
 
 def test_settings_are_those_of_the_gradient_penalty():

@@ -49,7 +49,11 @@ def train(args: list[str]) -> int:
 
     preset, config, run, dry_run = resolve(name, args[1:])
     if dry_run:
+        from bigan.engine.memory import estimate
+
+        module, channels = systems.load(name), 1 if run.data == "digits" else 3
         settings = {"system": name, "preset": preset, "run": to_json(run), "config": to_json(config)}
+        settings["estimate"] = estimate(module, config, run, channels)
         print(json.dumps(settings, indent=2))
         return 0
     _caution(preset, run)
@@ -86,7 +90,7 @@ def command(preset: str, presets: dict[str, Any], run: Any) -> type:
 
     config = presets[preset].config
     which = arg(preset, "settings to start from; the flags below override them")
-    dry = arg(False, "print the resolved settings as JSON, write nothing")
+    dry = arg(False, "print the resolved settings and an estimate of memory and speed, write nothing")
     fields: list[tuple[str, Any, Any]] = [
         ("preset", Literal[tuple(presets)], which),
         ("dry_run", Annotated[bool, tyro.conf.FlagCreatePairsOff], dry),  # no --no-dry-run

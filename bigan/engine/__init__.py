@@ -6,5 +6,7 @@ schedule  when things are due                 checkpoint  files that survive a k
 meter     the terms between two log lines     rundir      settings, log, pictures, lock
 gallery   pictures and val_mse                events      TensorBoard
 progress  the bar, messages to the user       loadrun     a trained system from its run directory
-ema, grid, signals, files                     as named
+fast      the switches of --fast              graphs      a step as a CUDA graph
+smallconv convolutions as matrix products     memory      --recompute, the estimate of --dry-run
+profile   --profile                           ema, grid, signals, files   as named
 """

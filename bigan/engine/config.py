@@ -16,7 +16,7 @@ from bigan.systems.base import arg
 # `data` may move: its fingerprint is compared instead.
 FREE = {
     "out", "data", "kimg", "device", "skip_bad", "log_every", "sample_every", "checkpoint_every",
-    "checkpoint_minutes", "keep", "tensorboard", "cache", "profile", "eval_every", "eval_images",
+    "checkpoint_minutes", "keep", "tensorboard", "cache", "profile", "recompute", "eval_every", "eval_images",
     "extractor",
 }  # fmt: skip
 
@@ -59,6 +59,7 @@ class Run:
     bf16: bool = arg(False, "convolutions and matrix products in bfloat16 (autocast)")
     compile: bool = arg(False, "torch.compile the networks")
     cuda_graph: bool = arg(False, "record a step once as a CUDA graph, and replay it")
+    recompute: bool = arg(False, "keep fewer activations, compute them again in the backward: less memory")
     profile: bool = arg(False, "write a trace of a few steps and a table of their phases to RUN/profile")
 
     def __post_init__(self) -> None:

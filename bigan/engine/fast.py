@@ -50,6 +50,8 @@ def unsupported(name: str, system: System, device: torch.device) -> str:
             return "" if torch.cuda.get_device_capability(device) >= (8, 0) else "the GPU has no bfloat16"
         return "" if torch.cpu._is_amx_tile_supported() else "the CPU multiplies bfloat16 no faster (no AMX)"
     if name == "compile":
+        if system.second_derivatives:
+            return "its loss has the gradient of a network in it, which torch.compile does not differentiate"
         if not cuda and not any(map(shutil.which, ("g++", "clang++", "c++"))):
             return "there is no C++ compiler"
         return "" if cuda else "on a CPU it takes minutes and gains little"
@@ -63,7 +65,8 @@ def prepare(run: Run, system: System) -> None:
     system.one_pass = run.one_pass
     if run.channels_last:
         system.to(memory_format=torch.channels_last)
-        use_small_convs(system)
+        if not system.second_derivatives:  # which these convolutions do not have
+            use_small_convs(system)
 
 
 def equip(run: Run, players: dict[str, Player], device: torch.device) -> None:
@@ -74,14 +77,16 @@ def equip(run: Run, players: dict[str, Player], device: torch.device) -> None:
             if run.fused:
                 group.update(fused=True, foreach=False)
             if run.cuda_graph:
-                group.update(capturable=True, lr=torch.tensor(float(group["lr"]), device=device))
+                group.update(
+                    capturable=device.type == "cuda", lr=torch.tensor(float(group["lr"]), device=device)
+                )
 
 
-def compile_networks(system: System) -> None:
+def compile_networks(system: System, **options: Any) -> None:
     """Each network for itself: a step's game of players is Python."""
     for net in system.children():
         if any(True for _ in net.parameters()):
-            net.compile()
+            net.compile(**options)
 
 
 def laid_out(run: Run, x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 
 import bigan
 from bigan import _native, data, ranks, systems
-from bigan.engine import checkpoint, fast
+from bigan.engine import checkpoint, fast, memory
 from bigan.engine.checkpoint import NotSaved
 from bigan.engine.config import Run, to_json
 from bigan.engine.gallery import Gallery, spread
@@ -58,6 +58,8 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
             )
         run = fast.resolve(run, system, device, tell)
         fast.prepare(run, system)
+        if run.recompute:
+            memory.recompute(system)
         dealt = ranks.index(), ranks.count()
         batches = data.Batches(seen, run.batch, run.seed, device, run.flip, system.data_range, *dealt)
         with torch.no_grad():
@@ -75,7 +77,8 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
         if run.init_from:
             record["init"] = start_from(system, run)
         during = _during(run, held_out)
-        with Elsewhere(run.out) if ranks.index() else RunDir(run.out, record, run.tensorboard) as rundir:
+        rundir = Elsewhere(run.out) if ranks.index() else RunDir(run.out, record, run.tensorboard)
+        with rundir, memory.advice(run):
             Training(run, system, batches, Gallery(held_out, device), rundir, during).go(system_name)
     return run.out
 

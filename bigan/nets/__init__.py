@@ -6,7 +6,7 @@ from bigan.nets.ali import ALICritic, ALIDecoder, ALIEncoder
 from bigan.nets.dcgan import JointCritic, perceptron
 from bigan.nets.minibatch import MinibatchDiscrimination
 from bigan.nets.norm import SphereNormalize, Statistics, untracked
-from bigan.nets.residual import Residual, ResidualDecoder, ResidualEncoder, side
+from bigan.nets.residual import Residual, ResidualDecoder, ResidualEncoder, Stack, side
 
 __all__ = [
     "ALICritic",
@@ -18,6 +18,7 @@ __all__ = [
     "ResidualDecoder",
     "ResidualEncoder",
     "SphereNormalize",
+    "Stack",
     "Statistics",
     "age_encoder",
     "age_generator",

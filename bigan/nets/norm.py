@@ -69,6 +69,25 @@ def untracked(net: nn.Module) -> Iterator[None]:
             norm.track_running_stats = True
 
 
+class Again:
+    """Inside `with again:` passes through `net` do what they did when this was made, and move no statistics."""
+
+    def __init__(self, net: nn.Module):
+        norms = [m for m in net.modules() if isinstance(m, _BatchNorm)]
+        self._norms = [(norm, norm.track_running_stats) for norm in norms]
+
+    def __enter__(self) -> None:
+        self._before = [(norm.track_running_stats, norm.momentum) for norm, _ in self._norms]
+        for norm, tracked in self._norms:
+            norm.track_running_stats, norm.momentum = tracked, 0.0
+
+    def __exit__(self, *raised: object) -> None:
+        for (norm, tracked), before in zip(self._norms, self._before, strict=True):
+            if tracked and norm.training and norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.sub_(1)
+            norm.track_running_stats, norm.momentum = before
+
+
 class Statistics(nn.Module):
     """Running statistics of `net` for one more kind of input: inside `with statistics:` it has these.
 

