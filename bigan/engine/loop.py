@@ -133,7 +133,8 @@ class Training:
         if self.run.compile:
             fast.compile_networks(self.system)
         graphed = GraphedStep(self.step, self.device) if self.run.cuda_graph else None
-        with Profile(self.rundir.path / "profile", self.device, self.run.profile) as profile:
+        wanted = self.run.profile and ranks.index() == 0
+        with Profile(self.rundir.path / "profile", self.device, wanted) as profile:
             for step in range(start, when.total):
                 with self.clock.stopped():
                     profile.between()
