@@ -18,6 +18,10 @@ ROWS: list[dict] = []
 RESULTS = Path(__file__).parent / "results"
 
 
+def pytest_xdist_auto_num_workers(config):
+    return 0  # one after the other, whatever the tests do: these are timed
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--save", action="store_true", help="write benchmarks/results/<device>.json, steps apart"

@@ -33,7 +33,7 @@ def pytest(check: str, mutant: mutants.Mutant, sources: Path) -> tuple[int, str]
     arguments = ["-x", mutant.tests, "-k", both]
     if check in ("asan", "tsan"):
         return emulation_sanitize.run(check, arguments, quiet=True, **changed)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-m", "pytest", "-n0", "-q", "-p", "no:cacheprovider", *arguments]
     environment = {**os.environ, **changed, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr

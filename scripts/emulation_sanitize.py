@@ -38,7 +38,7 @@ def run(variant: str, arguments: list[str], quiet: bool = False, **variables: st
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         }
         # sys.executable is the real binary: a shell wrapper, as pyenv's, crashes under libtsan.
-        command = [sys.executable, "-X", "faulthandler", "-m", "pytest", "-q", "-r", "fE"]
+        command = [sys.executable, "-X", "faulthandler", "-m", "pytest", "-n0", "-q", "-r", "fE"]
         command += ["-p", "no:cacheprovider", *arguments]
         if variant == "asan":
             command.append("-s")  # UBSan ends the process with its report in pytest's capture

@@ -83,7 +83,7 @@ def caught(mutant: Mutant | None, op: str, source: str) -> bool:
         else:
             package(sources, source)
         for arguments in commands(op, source, mutant)[: 2 if mutant else 1]:
-            command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+            command = [sys.executable, "-m", "pytest", "-n0", "-q", "-x", "-p", "no:cacheprovider"]
             command += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *arguments]
             done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
             said = done.stdout + done.stderr

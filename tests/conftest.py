@@ -10,6 +10,10 @@ import verified
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before the first `import triton`
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of child processes: they share the cores with the tests
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(workers)))
+
 
 @pytest.fixture(autouse=True)
 def seeded():

@@ -17,7 +17,17 @@ FOLDER = Path(__file__).parent / "emulation"
 def test_emulation(name, tmp_path, record_property):
     counts = tmp_path / "verified.json"
     result = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-m", "pytest", "-q", "-rs", str(FOLDER / f"{name}.py")],
+        [
+            sys.executable,
+            "-X",
+            "faulthandler",
+            "-m",
+            "pytest",
+            "-n0",
+            "-q",
+            "-rs",
+            str(FOLDER / f"{name}.py"),
+        ],
         capture_output=True,
         text=True,
         env={**os.environ, verified.HAND_UP: str(counts)},
