@@ -7,7 +7,7 @@ for logistic losses -exp(-a). Exact up to rounding for any pair of losses of the
 
 A step plays by it, or by the textbook's two backwards, in the same lines:
 
-    game = self.game()
+    game = Game(self.one_pass)
     real, fake = game.judge(self.critic, x, x_p)
     game.minimize_at_once((critic, loss_d), (generator, loss_g))
 """
