@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bigan import data, ops
+from bigan.engine.progress import tell
 from bigan.metrics.checks import MetricError, need
 from bigan.metrics.extractors.classifier import Net, normalise
 
@@ -59,6 +60,12 @@ def train(images: data.Images, how: How, device: torch.device | str = "cpu") -> 
             bar.update()
             if step % 50 == 0:
                 bar.set_postfix(loss=f"{loss.item():.3f}")
+            if (
+                bar.disable and (step + 1) % order.steps_per_epoch == 0
+            ):  # a line an epoch where nobody watches
+                tell(
+                    f"classifier: epoch {(step + 1) // order.steps_per_epoch} of {how.epochs}, loss {loss.item():.3f}"
+                )
     if not all(p.isfinite().all() for p in net.parameters()):
         raise MetricError(f"classifier: its training diverged; try a smaller --lr than {how.lr:g}")
     return net.eval()
