@@ -52,7 +52,7 @@ SAME = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("module,inputs,function", SAME, ids=lambda v: str(v) if callable(v) else "")
+@pytest.mark.parametrize("module,inputs,function", SAME, ids=[str(module) for module, *_ in SAME])
 def test_module_is_the_function(module, inputs, function):
     for copied in (module, copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
         torch.testing.assert_close(copied(*inputs), function(*inputs), rtol=0, atol=0)
