@@ -12,7 +12,9 @@ if not torch.cuda.is_available():
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of child processes: they share the cores with the tests
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(workers)))
+    threads = max(1, (os.cpu_count() or 1) // int(workers))
+    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # of child processes: with as many they give the same bits
 
 
 @pytest.fixture(autouse=True)

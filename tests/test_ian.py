@@ -108,7 +108,7 @@ MUTANTS = mutants(
 
 
 EQUIVALENT = [
-    "% 2 == 0: :: 39: 2 -> 2 * 2",  # (n % 2) * 2 is 0 where n % 2 is
+    "% 2 == 0: :: 57: 2 -> 2 * 2",  # (n % 2) * 2 is 0 where n % 2 is
     "(real[:0], gen) :: 55: real -> real.detach()",  # nothing of it is used
 ]
 

@@ -94,7 +94,7 @@ class PDWGAN(System):
     def penalty(self, x: Tensor, fake: Tensor, noise) -> Tensor:
         """How far the critic's gradient between images and fakes is from what it should be.  -> []"""
         t = 0.5 + 0.5 * noise.uniform(len(x), 1, x.dtype)[:, :, None, None]
-        between = torch.lerp(fake, x, t)  # [B, C, H, W]
+        between = torch.lerp(fake.to(x.dtype), x, t)  # [B, C, H, W]
         grad = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)[0].flatten(1)
         if self.config.penalty == "norm":
             return (vector_norm(grad, dim=1) - 1).square().mean()
