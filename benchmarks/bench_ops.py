@@ -25,7 +25,9 @@ def training_call(call, inputs, cotangents):
             t.grad = None
         if not cotangents:
             return call(*inputs)
-        torch.autograd.backward(call(*inputs)[: len(cotangents)], cotangents)
+        outputs = call(*inputs)
+        outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs[: len(cotangents)]
+        torch.autograd.backward(outputs, cotangents)
 
     return run
 

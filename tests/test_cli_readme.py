@@ -20,7 +20,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_it_stays_short():
-    assert len(TEXT.splitlines()) < 230
+    assert len(TEXT.splitlines()) < 240
     assert max(len(line) for line in TEXT.splitlines() if not line.startswith("|")) <= 125
 
 
