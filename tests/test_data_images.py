@@ -11,7 +11,7 @@ from data_makers import encode, picture, pixels, png, write_folder, write_zip
 from PIL import Image
 
 from bigan import data
-from bigan.data import DataError
+from bigan.data import DataError, pool
 from bigan.data.decode import BadImage, decode, dimensions
 from bigan.data.resize import fit
 
@@ -155,6 +155,14 @@ def test_files_and_arrays_are_resized_alike(tmp_path, kind, size):
 def test_more_than_the_machine_has(tmp_path):
     with pytest.raises(DataError, match="GiB of memory; pass a smaller --size"):
         data.load("digits", size=1_000_000)
+
+
+@pytest.mark.parametrize(
+    "encoded, helps", [(True, "--size, or --cache"), (False, "--size, fewer images, or a folder")]
+)
+def test_a_cache_is_advised_where_it_helps(encoded, helps):
+    with pytest.raises(DataError, match=helps):
+        pool.check_memory("data", 1 << 50, encoded=encoded)
 
 
 # Channels

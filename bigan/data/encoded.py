@@ -48,7 +48,7 @@ def in_memory(where: str) -> Callable[..., np.ndarray]:
     """What gives `gather` room for pixels in memory."""
 
     def room(*shape: int) -> np.ndarray:
-        check_memory(where, *shape)
+        check_memory(where, *shape, encoded=True)
         return np.empty(shape, np.uint8)
 
     return room

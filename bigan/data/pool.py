@@ -32,15 +32,22 @@ def _cores() -> int:
     return min(16, os.cpu_count() or 1)
 
 
-def check_memory(what: str, *shape: int) -> None:
-    """Raise if that many bytes are more than the machine's memory: better than being killed."""
+def check_memory(what: str, *shape: int, encoded: bool = False) -> None:
+    """Raise if that many bytes are more than the machine's memory: better than being killed.
+
+    encoded: whether they come from encoded images, which a cache on disk takes.
+    """
     need = 1
     for n in shape:
         need *= n
     have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 40
     if need > have:
         sizes = " x ".join(map(str, shape))
+        on_disk = "--cache FOLDER to hold the images on disk"
+        less = (
+            f"or {on_disk}" if encoded else f"fewer images, or a folder, zip or shards of them with {on_disk}"
+        )
         raise DataError(
             f"{what}: {sizes} bytes are {need / 2**30:,.0f} GiB, and this machine has "
-            f"{have / 2**30:,.0f} GiB of memory; pass a smaller --size, or --cache FOLDER to hold the images on disk"
+            f"{have / 2**30:,.0f} GiB of memory; pass a smaller --size, {less}"
         )
