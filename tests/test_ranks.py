@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from engine_run import write_data
 
-from bigan import ranks
+from bigan import ranks, systems
 from bigan.engine import checkpoint
 from bigan.engine.config import Run
 from bigan.engine.noise import Noise
@@ -59,6 +59,10 @@ def test_two_ranks_are_one_with_the_whole_batch(by_one, by_two, name):
     """Parameters, running statistics and terms after two steps; and both ranks hold the same."""
     assert by_two[f"{name}.spread"] == 0
     torch.testing.assert_close(by_two[name], by_one[name], rtol=1e-8, atol=1e-10)
+
+
+def test_every_system_is_held_to_that():
+    assert set(rank_steps.SYSTEMS) == set(systems.names()) - {"tiny"}
 
 
 def test_a_killed_rank_resumes_and_ends_in_the_same_bits(tmp_path):
