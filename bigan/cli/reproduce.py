@@ -53,6 +53,7 @@ class Reproduce:
     n: int = arg(0, "real images used; 0: 2000 at cpu scale, all at paper scale")
     samples: int = arg(0, "images drawn from each prior; 0: 2000 at cpu scale, 50,000 at paper scale")
     extractor: str = arg(extractors.DEFAULT, "efficientnet-lite0, inception, or a file of weights")
+    fast: bool = arg(False, "train as `bigan train --fast` does")
     seed: int = arg(0, "of all rows")
     device: str = arg("auto", "auto (the GPU if there is one), cpu, cuda or cuda:N")
 
@@ -80,7 +81,7 @@ def reproduce(args: list[str]) -> int:
     out = c.out or Path("runs", "reproduce", f"{name}-{c.scale}")
     points = table.data == MIXTURE
     extractor = None if points else extractors.load(c.extractor, Run(device=c.device).torch_device)
-    command = f"bigan reproduce {name} --scale {c.scale}"
+    command = f"bigan reproduce {name} --scale {c.scale}{' --fast' if c.fast else ''}"
     found = {row.name: _kept(out, row, settings(c, table, row, extractor)) for row in table.rows}
     for row in table.rows:
         if c.rows and row.name not in c.rows:
@@ -101,8 +102,8 @@ def settings(c: Reproduce, table: Table, row: Row, extractor: Extractor | None) 
     """All that decides a row's numbers; a row measured with other settings is measured again."""
     cpu = c.scale == "cpu"
     how: dict[str, Any] = {
-        "scale": c.scale, "data": c.data or table.data, "test": c.test, "seed": c.seed, "size": table.size,
-        "n": c.n or (2000 if cpu else 0), "samples": c.samples or (2000 if cpu else 50_000),
+        "scale": c.scale, "data": c.data or table.data, "test": c.test, "seed": c.seed, "fast": c.fast,
+        "size": table.size, "n": c.n or (2000 if cpu else 0), "samples": c.samples or (2000 if cpu else 50_000),
         "extractor": extractor.label if extractor else "none", "system": row.system, "preset": row.preset,
     }  # fmt: skip
     if table.data == MIXTURE:
@@ -148,6 +149,7 @@ def plan(c: Reproduce, table: Table, row: Row, out: Path) -> tuple[str, Any, Run
         kimg=c.kimg or (table.kimg if small else p.kimg),
         seed=c.seed,
         device=c.device,
+        fast=c.fast,
         sample_every=(c.kimg or table.kimg) / 4 if small else 0.0,
     )
     return preset, config, run

@@ -7,6 +7,6 @@ meter     the terms between two log lines     rundir      settings, log, picture
 gallery   pictures and val_mse                events      TensorBoard
 progress  the bar, messages to the user       loadrun     a trained system from its run directory
 fast      the switches of --fast              graphs      a step as a CUDA graph
-smallconv convolutions as matrix products     memory      --recompute, the estimate of --dry-run
+quickconv convolutions on a CPU: winograd, smallconv   memory  --recompute, the estimate of --dry-run
 profile   --profile                           ema, grid, signals, files   as named
 """

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bigan.engine.config import Run
-from bigan.engine.smallconv import use_small_convs
+from bigan.engine.quickconv import use_quick_convs
 from bigan.errors import UserError
 from bigan.systems import onepass
 from bigan.systems.base import Player, System
@@ -66,7 +66,7 @@ def prepare(run: Run, system: System) -> None:
     if run.channels_last:
         system.to(memory_format=torch.channels_last)
         if not system.second_derivatives:  # which these convolutions do not have
-            use_small_convs(system)
+            use_quick_convs(system)
 
 
 def equip(run: Run, players: dict[str, Player], device: torch.device) -> None:

@@ -9,7 +9,7 @@ usual rate. The same sums in another order.
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad as zero_pad
 
@@ -122,54 +122,16 @@ class _ConvTranspose(torch.autograd.Function):
         return by_x, by_weight, by_bias, None, None
 
 
-class SmallConv2d(nn.Conv2d):
-    """nn.Conv2d, by a matrix product where that is quicker."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        k, s, p = self.kernel_size[0], self.stride[0], int(self.padding[0])
-        pixels = [(n + 2 * p - k) // s + 1 for n in x.shape[2:]]
-        if _quicker(x, k, pixels[0] * pixels[1], self.in_channels):
-            return _Conv.apply(x, self.weight, self.bias, s, p)
-        return super().forward(x)
+def worth(kernel: int, pixels: int, channels: int) -> bool:
+    """Whether it is quicker. pixels: of the small side; channels: of the large side."""
+    return pixels > 0 and any(pixels <= few and kernel**2 * channels >= deep for few, deep in WORTH)
 
 
-class SmallConvTranspose2d(nn.ConvTranspose2d):
-    """nn.ConvTranspose2d, by a matrix product where that is quicker."""
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if output_size is None and _quicker(
-            x, self.kernel_size[0], x.shape[2] * x.shape[3], self.out_channels
-        ):
-            s, p = self.stride[0], int(self.padding[0])
-            return _ConvTranspose.apply(x, self.weight, self.bias, s, p)
-        return super().forward(x, output_size)
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    """torch's, of a square kernel."""
+    return _Conv.apply(x, weight, bias, stride, padding)
 
 
-def _quicker(x: Tensor, kernel: int, pixels: int, channels: int) -> bool:
-    return (
-        x.device.type == "cpu"
-        and not torch.is_autocast_enabled("cpu")
-        and len(x) > 0
-        and pixels > 0
-        and kernel > 1
-        and any(pixels <= few and kernel**2 * channels >= deep for few, deep in WORTH)
-    )
-
-
-def use_small_convs(net: nn.Module) -> int:
-    """Give the convolutions in `net` that can use it the quicker way, in place; returns how many."""
-    found = 0
-    for m in net.modules():
-        if type(m) is nn.Conv2d and _plain(m):
-            m.__class__ = SmallConv2d
-        elif type(m) is nn.ConvTranspose2d and _plain(m) and not any(m.output_padding):
-            m.__class__ = SmallConvTranspose2d
-        found += isinstance(m, (SmallConv2d, SmallConvTranspose2d))
-    return found
-
-
-def _plain(m: nn.Conv2d | nn.ConvTranspose2d) -> bool:
-    """One square kernel, one stride, zeros around."""
-    same = len(set(m.kernel_size)) == 1 and len(set(m.stride)) == 1
-    padding = not isinstance(m.padding, str) and len(set(m.padding)) == 1
-    return same and padding and m.groups == 1 and set(m.dilation) == {1} and m.padding_mode == "zeros"
+def conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    """torch's, of a square kernel."""
+    return _ConvTranspose.apply(x, weight, bias, stride, padding)

@@ -75,15 +75,14 @@ class IntroVAE(System):
         hinge_r, hinge_p = self.hinge(x_r.detach()), self.hinge(x_p.detach())  # l. 8
         loss_enc = c.w_rec * rec + c.w_kl * (kl + 0.5 * c.w_neg * (hinge_r + hinge_p))  # l. 9
         enc.minimize(loss_enc, retain_graph=True)  # l. 10
+        terms = detached(loss_enc=loss_enc, rec=rec, kl=kl, hinge_r=hinge_r, hinge_p=hinge_p)
+        del loss_enc, hinge_r, hinge_p  # and the memory of l. 8
 
         kl_r, kl_p = self.kl(x_r), self.kl(x_p)  # l. 11
         a = 0.5 if c.variant == "official" else 0.5 * c.w_neg
         loss_dec = c.w_rec * rec + c.w_kl * a * (kl_r + kl_p)  # l. 12
         dec.minimize(loss_dec)  # l. 13
-        return detached(
-            loss_enc=loss_enc, loss_dec=loss_dec, rec=rec, kl=kl,
-            kl_r=kl_r, kl_p=kl_p, hinge_r=hinge_r, hinge_p=hinge_p,
-        )  # fmt: skip
+        return terms | detached(loss_dec=loss_dec, kl_r=kl_r, kl_p=kl_p)
 
     def kind(self, kimg: float, batch: int) -> str:
         return "vae" if kimg < self.config.warmup_kimg else ""

@@ -73,15 +73,14 @@ class SoftIntroVAE(System):
         exp_p = self.exp_elbo(x_p, noise)
         loss_enc = s * (c.w_rec * rec + c.w_kl * kl) + 0.25 * (exp_r + exp_p)  # alg. 1: L_E
         enc.minimize(loss_enc, retain_graph=True)
+        terms = detached(loss_enc=loss_enc, rec=rec, kl=kl, exp_r=exp_r, exp_p=exp_p)
+        del loss_enc, exp_r, exp_p  # and the memory of their passes
 
         (kl_r, again_r), (kl_p, again_p) = self.rate(x_r, noise), self.rate(x_p, noise)
         fool = 0.5 * c.w_kl * (kl_r + kl_p) + 0.5 * c.gamma * c.w_rec * (again_r + again_p)
         loss_dec = s * (c.w_rec * rec + fool)  # alg. 1: L_D
         dec.minimize(loss_dec)
-        return detached(
-            loss_enc=loss_enc, loss_dec=loss_dec, rec=rec, kl=kl,
-            kl_r=kl_r, kl_p=kl_p, exp_r=exp_r, exp_p=exp_p,
-        )  # fmt: skip
+        return terms | detached(loss_dec=loss_dec, kl_r=kl_r, kl_p=kl_p)
 
     def kind(self, kimg: float, batch: int) -> str:
         return "vae" if kimg < self.config.warmup_kimg else ""
