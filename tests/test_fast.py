@@ -8,10 +8,9 @@ import torch
 from engine_run import run, tiny_system, write_data  # noqa: F401
 from test_engine_run import Stop, assert_same_run, stop_at
 from torch import nn
-from torch.nn.functional import conv2d, conv_transpose2d
 
 from bigan import systems
-from bigan.engine import fast, loop, smallconv
+from bigan.engine import fast, loop
 from bigan.engine.config import Run
 from bigan.engine.noise import Noise
 from bigan.errors import UserError
@@ -166,55 +165,6 @@ def test_compiled_networks_compute_the_same(name, monkeypatch):
         torch.testing.assert_close(compiled, terms, rtol=1e-9, atol=1e-9)
         torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-10)
     torch.testing.assert_close(dict(twin.named_buffers()), dict(system.named_buffers()))
-
-
-# --- small convolutions
-
-
-CONVS = [  # inputs, outputs, kernel, stride, padding, side
-    (128, 5, 3, 1, 1, 4), (60, 6, 4, 2, 1, 8), (40, 5, 4, 1, 0, 4), (64, 3, 3, 2, 0, 7), (33, 4, 4, 2, 2, 3),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("shape", CONVS, ids=str)
-@pytest.mark.parametrize("kind", ["conv", "transposed"])
-def test_small_convolutions(kind, shape, layout, bias, monkeypatch):
-    monkeypatch.setattr(smallconv, "WORTH", ((64, 1),))
-    inputs, outputs, kernel, stride, padding, side = shape
-    if kind == "conv":
-        net, plain, apply = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=bias), conv2d, "_Conv"
-    else:  # as many numbers in a patch of its output
-        net = nn.ConvTranspose2d(outputs, inputs, kernel, stride, padding, bias=bias)
-        plain, apply, side = conv_transpose2d, "_ConvTranspose", min(side, 4)
-    net = net.double().to(memory_format=layout)
-    keys = list(net.state_dict())
-    x = torch.randn(3, net.in_channels, side, side, dtype=torch.double).contiguous(memory_format=layout)
-    x.requires_grad_()
-    want = plain(x, net.weight, net.bias, stride, padding)
-    cotangent = torch.randn_like(want)
-    grads = torch.autograd.grad(want, [x, *net.parameters()], cotangent)
-    assert smallconv.use_small_convs(net) == 1 and list(net.state_dict()) == keys
-    calls, real = [], getattr(smallconv, apply)
-    monkeypatch.setattr(real, "apply", lambda *a, apply=real.apply: (calls.append(1), apply(*a))[1])
-    got = copy.deepcopy(net)(x)
-    assert calls
-    torch.testing.assert_close(got, want)
-    got = net(x)
-    torch.testing.assert_close(torch.autograd.grad(got, [x, *net.parameters()], cotangent), grads)
-
-
-def test_large_and_odd_convolutions_are_left_alone():
-    odd = [nn.Conv2d(8, 8, 3, groups=2), nn.Conv2d(8, 8, 3, dilation=2), nn.Conv2d(8, 8, (3, 1)),
-           nn.Conv2d(8, 8, 3, padding="same"), nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"),
-           nn.ConvTranspose2d(8, 8, 3, 2, 1, output_padding=1)]  # fmt: skip
-    assert smallconv.use_small_convs(nn.Sequential(*odd)) == 0
-    net, x = nn.Conv2d(64, 4, 3, padding=1), torch.randn(2, 64, 16, 16)
-    want = net(x)
-    smallconv.use_small_convs(net)
-    assert torch.equal(net(x), want)
-    assert net(x[:0]).shape == (0, 4, 16, 16)
 
 
 # --- whole runs

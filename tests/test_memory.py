@@ -9,7 +9,7 @@ from engine_run import run, tiny_system, write_data  # noqa: F401
 
 from bigan import systems
 from bigan.cli import main
-from bigan.engine import loop, memory
+from bigan.engine import loop, memory, winograd
 from bigan.engine.config import Run
 from bigan.engine.noise import Noise
 from bigan.errors import UserError
@@ -81,9 +81,10 @@ def test_estimated_activations_are_those_that_autograd_keeps():
     assert kept.now == 0 and kept.peak == 80_000
 
 
-def test_dry_run_prints_it(capsys, monkeypatch, tmp_path):
+@pytest.mark.parametrize("flags", [[], ["--fast"]], ids=str)
+def test_dry_run_prints_it(flags, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "introvae", "--dry-run"]) == 0
+    assert main(["train", "introvae", "--dry-run", *flags]) == 0
     estimate = json.loads(capsys.readouterr().out)["estimate"]
     assert estimate.keys() == KEYS
     assert 0 < estimate["activations_gb"] < 0.1 and estimate["parameters_millions"] == 0.09
@@ -115,3 +116,22 @@ def test_a_command_for_another_machine_has_all_but_the_speed():
     module = systems.load("gan")
     found = memory.estimate(module, module.PRESETS["cpu"].config, Run(batch=2, device="cuda:99"), 1)
     assert found.keys() == KEYS - {"images_per_s_about"}
+
+
+@pytest.mark.parametrize("name", systems.names())
+def test_every_system_can_be_estimated_with_fast(name):
+    module = systems.load(name)
+    preset = module.PRESETS["cpu"]
+    run = Run(batch=4, size=preset.size, device="cpu", fast=True)
+    assert memory.estimate(module, preset.config, run, 1).keys() == KEYS
+
+
+@pytest.mark.skipif(not winograd.available(), reason="the transforms are in the native library")
+def test_fewer_products_are_seen():
+    module = systems.load("introvae")
+    config = module.PRESETS["cifar10"].config
+    plain, fast = (
+        memory.estimate(module, config, Run(batch=64, size=32, device="cpu", fast=f), 3)
+        for f in (False, True)
+    )
+    assert fast["gflop_an_image"] < 0.4 * plain["gflop_an_image"]

@@ -64,7 +64,9 @@ def prepare(run: Run, system: System) -> None:
     """What changes the system, before its players are made: also for one that is then loaded from a checkpoint."""
     system.one_pass = run.one_pass
     if run.channels_last:
-        system.to(memory_format=torch.channels_last)
+        for t in (*system.parameters(), *system.buffers()):  # as .to does, which tensors without data refuse
+            if t.dim() == 4:
+                t.data = t.data.contiguous(memory_format=torch.channels_last)
         if not system.second_derivatives:  # which these convolutions do not have
             use_quick_convs(system)
 

@@ -22,6 +22,7 @@ from bigan.errors import UserError
 from bigan.systems.base import System
 
 GB = 1e9
+WINOGRAD = (torch.ops.aten.bmm, torch.ops.aten.baddbmm)
 SHARE = 0.7  # of the rate of a convolution alone, that a step reaches
 
 
@@ -61,6 +62,8 @@ def estimate(module: ModuleType, config: Any, run: Run, channels: int) -> dict[s
         parameters = sum(p.numel() for p in system.parameters())
     copies = 4 + bool(run.ema)  # weights, gradients, Adam's two moments, the average
     flops = counter.get_total_flops()
+    counts = counter.get_flop_counts()["Global"]
+    transforms = sum(counts.get(op, 0) for op in WINOGRAD)  # take about as long as the products they save
     found = {
         "parameters_millions": round(parameters / 1e6, 2),
         "weights_and_optimizer_gb": round(4 * copies * parameters / GB, 3),
@@ -68,7 +71,9 @@ def estimate(module: ModuleType, config: Any, run: Run, channels: int) -> dict[s
         "gflop_an_image": round(flops / run.batch / GB, 3),
     }
     if device is not None:
-        found["images_per_s_about"] = float(f"{SHARE * _rate(device) * run.batch / max(flops, 1):.2g}")
+        found["images_per_s_about"] = float(
+            f"{SHARE * _rate(device) * run.batch / max(flops + transforms, 1):.2g}"
+        )
     return found
 
 

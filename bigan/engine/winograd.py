@@ -68,9 +68,14 @@ def count_tiles(sides: Sequence[int]) -> int:
 
 
 @cache
+def _products(kernel: int) -> list[list[float]]:
+    g = WEIGHTS[kernel]
+    return [[a * b for a in above for b in beside] for above in g for beside in g]
+
+
 def _both_ways(kernel: int, dtype: torch.dtype) -> Tensor:
-    g = torch.tensor(WEIGHTS[kernel], dtype=dtype)
-    return torch.kron(g, g)
+    """G (x) G, made anew: a tensor kept from a trace without data would be of no use later."""
+    return torch.tensor(_products(kernel), dtype=dtype)
 
 
 def transformed(weight: Tensor) -> Tensor:
@@ -145,7 +150,7 @@ class _Conv(torch.autograd.Function):
                     data_adjoint(v, None, by_x[part, some], k)
                 if by_weight is not None:
                     data(x[part, some], v, k)
-                    by_u.baddbmm_(m.mT, v)
+                    torch.baddbmm(by_u, m.mT, v, out=by_u)
             if by_weight is not None:
                 by_weight[:, some] = transformed_adjoint(by_u, weight[:, some].shape)
         return by_x, by_weight, grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
@@ -181,7 +186,7 @@ class _ConvTranspose(torch.autograd.Function):
                     inverse(m, None, by_x[part, some], k)
                 if by_weight is not None:
                     inverse_adjoint(x[part, some], m, k)
-                    by_u.baddbmm_(m.mT, v)
+                    torch.baddbmm(by_u, m.mT, v, out=by_u)
             if by_weight is not None:
                 by_weight[some] = transformed_adjoint(by_u, weight[some].shape)
         return by_x, by_weight, grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
