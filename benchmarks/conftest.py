@@ -16,6 +16,7 @@ sys.path.insert(
 
 ROWS: list[dict] = []
 RESULTS = Path(__file__).parent / "results"
+SUFFIXES = {"system": "-steps", "conv": "-convs"}  # by a row's first column
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -24,7 +25,9 @@ def pytest_xdist_auto_num_workers(config):
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--save", action="store_true", help="write benchmarks/results/<device>.json, steps apart"
+        "--save",
+        action="store_true",
+        help="write benchmarks/results/<device>.json, steps and convolutions apart",
     )
     parser.addoption(
         "--cpu-time",
@@ -86,10 +89,10 @@ def pytest_terminal_summary(terminalreporter, config):
     if config.getoption("--save"):
         kind = torch.cuda.get_device_name().replace(" ", "-").lower() if torch.cuda.is_available() else "cpu"
         RESULTS.mkdir(exist_ok=True)
-        steps = [row for row in ROWS if "system" in row]
-        others = [row for row in ROWS if "system" not in row]
-        targets += [(RESULTS / f"{kind}.json", others)] if others else []
-        targets += [(RESULTS / f"{kind}-steps.json", steps)] if steps else []
+        named: dict[str, list[dict]] = {}
+        for row in ROWS:
+            named.setdefault(SUFFIXES.get(next(iter(row)), ""), []).append(row)
+        targets += [(RESULTS / f"{kind}{suffix}.json", rows) for suffix, rows in named.items()]
     for target, rows in targets:
         target.write_text(json.dumps({"conditions": conditions(), "rows": rows}, indent=1) + "\n")
         terminalreporter.write_line(f"written to {target}")
