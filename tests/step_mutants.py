@@ -10,6 +10,7 @@ it came from, so a comparison finds it in the module and costs what one small st
 import contextlib
 import inspect
 import io
+import sys
 import textwrap
 import tokenize
 from dataclasses import dataclass
@@ -47,14 +48,14 @@ class Mutant:
 
 
 def mutants(module, functions, *, exchanged=None, graphs=(), leaves=()) -> list[Mutant]:
-    """All mutants of these methods of `module.build`, or functions of the module, that compile.
+    """All mutants of these methods of `module.build`, its own or inherited, or functions of the module, that compile.
 
     exchanged: a name or string -> what might stand there by mistake.  graphs: names whose value may lose its
     gradient, except in the functions `leaves`, whose values have none.
     """
     found = []
     for function in functions:
-        owner = module.build if function in module.build.__dict__ else module
+        owner = next((c for c in module.build.__mro__ if function in c.__dict__), module)
         text = textwrap.dedent(inspect.getsource(owner.__dict__[function]))
         lines = text.splitlines(keepends=True)
         for row, column, old, new in _changes(text, exchanged or {}, () if function in leaves else graphs):
@@ -63,7 +64,8 @@ def mutants(module, functions, *, exchanged=None, graphs=(), leaves=()) -> list[
             name = f"{function}: {line.split('#')[0].strip()[:70]} :: {column}: {old} -> {new}"
             with contextlib.suppress(SyntaxError):
                 code = compile("".join(mutated), name, "exec")
-                found.append(Mutant(name, owner, function, code, vars(module)))
+                home = module if owner is module else sys.modules[owner.__module__]
+                found.append(Mutant(name, owner, function, code, vars(home)))
     return found
 
 

@@ -31,9 +31,9 @@ from torch import Tensor
 from bigan import nets, ops
 from bigan.nets import dcgan
 from bigan.systems.base import (
+    GaussianEncoder,
     Player,
     Preset,
-    System,
     adams,
     arg,
     detached,
@@ -55,7 +55,7 @@ class Config:
     beta1: float = arg(0.5, "Adam's first decay rate")
 
 
-class ASVAE(System):
+class ASVAE(GaussianEncoder):
     data_range = (-1.0, 1.0)
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int]):
@@ -90,17 +90,6 @@ class ASVAE(System):
             loss_q=loss_q, loss_p=loss_p, loss_eg=loss_eg, nll_x=nll_x, nll_z=nll_z, kl=kl,
             right_q=right_q.mean(), right_p=right_p.mean(),
         )  # fmt: skip
-
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the code.  [B, C, H, W] -> [B, Z], [B, Z]"""
-        mu, logvar = self.enc(x).chunk(2, dim=1)
-        return mu, logvar
-
-    def encode(self, x: Tensor) -> Tensor:
-        return self.posterior(x)[0]
-
-    def infer(self, x: Tensor, noise) -> Tensor:
-        return ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)))[0]
 
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import torch
 from torch import Tensor, nn
 
-from bigan import ranks
+from bigan import ops, ranks
 from bigan.errors import UserError
 
 
@@ -258,3 +258,20 @@ class System(nn.Module, abc.ABC):
         finally:
             for module, training in modes:
                 module.training = training
+
+
+class GaussianEncoder(System):
+    """A system whose encoder, `enc`, gives the mean and the log-variance of q(z|x) side by side."""
+
+    enc: nn.Module
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the code.  [B, C, H, W] -> [B, Z], [B, Z]"""
+        mu, logvar = self.enc(x).chunk(2, dim=1)
+        return mu, logvar
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.posterior(x)[0]
+
+    def infer(self, x: Tensor, noise) -> Tensor:
+        return ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)))[0]

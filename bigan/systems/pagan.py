@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from bigan import nets, ops
 from bigan.nets import pagan as nets_pagan
-from bigan.systems.base import Player, Preset, System, arg, detached, need, need_sane
+from bigan.systems.base import GaussianEncoder, Player, Preset, arg, detached, need, need_sane
 from bigan.systems.onepass import Game
 
 
@@ -52,7 +52,7 @@ class Config:  # the defaults are the paper's for CIFAR-10
     beta1: float = arg(0.5, "Adam's first decay rate")
 
 
-class PAGAN(System):
+class PAGAN(GaussianEncoder):
     data_range = (-1.0, 1.0)
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int]):
@@ -110,17 +110,6 @@ class PAGAN(System):
         contrast = (1 - c.contrast, 1 + c.contrast) if c.contrast else None
         how = {"pad": c.pad, "kernel_size": c.blur, "contrast": contrast}
         return ops.augment_pair(x, **how, layout="width", **noise.draw(len(x)))  # eq. a(x)
-
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the code.  [B, C, S, S] -> [B, Z], [B, Z]"""
-        mu, logvar = self.enc(x).chunk(2, dim=1)
-        return mu, logvar
-
-    def encode(self, x: Tensor) -> Tensor:
-        return self.posterior(x)[0]
-
-    def infer(self, x: Tensor, noise) -> Tensor:
-        return ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)))[0]
 
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)

@@ -26,9 +26,9 @@ from torch import Tensor
 from bigan import nets, ops
 from bigan.nets import dcgan
 from bigan.systems.base import (
+    GaussianEncoder,
     Player,
     Preset,
-    System,
     adams,
     arg,
     detached,
@@ -49,7 +49,7 @@ class Config:
     beta1: float = arg(0.5, "Adam's first decay rate")
 
 
-class SVAE(System):
+class SVAE(GaussianEncoder):
     data_range = (-1.0, 1.0)
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int]):
@@ -78,17 +78,6 @@ class SVAE(System):
             loss_eg = loss_eg + self.config.w_rec * (nll_x + nll_z)
         minimize_at_once((gen, loss_eg), (critic, loss_f))
         return detached(loss_f=loss_f, loss_eg=loss_eg, kl=kl, right_p=right_p, right_q=right_q)
-
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the code.  [B, C, H, W] -> [B, Z], [B, Z]"""
-        mu, logvar = self.enc(x).chunk(2, dim=1)
-        return mu, logvar
-
-    def encode(self, x: Tensor) -> Tensor:
-        return self.posterior(x)[0]
-
-    def infer(self, x: Tensor, noise) -> Tensor:
-        return ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)))[0]
 
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)

@@ -22,7 +22,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from bigan import ops
 from bigan.nets import dcgan
-from bigan.systems.base import Player, Preset, System, arg, detached, need_halves, need_sane
+from bigan.systems.base import GaussianEncoder, Player, Preset, arg, detached, need_halves, need_sane
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Config:  # the defaults are the paper's for MNIST
     lr: float = arg(1e-3, "Adam step size")
 
 
-class VAE(System):
+class VAE(GaussianEncoder):
     data_range = (0.0, 1.0)
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int]):
@@ -64,22 +64,11 @@ class VAE(System):
         vae.minimize(loss)
         return detached(loss=loss, nll=nll, kl=kl)
 
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the code.  [B, C, H, W] -> [B, Z], [B, Z]"""
-        mu, logvar = self.enc(x).chunk(2, dim=1)
-        return mu, logvar
-
     def nll(self, logits: Tensor, x: Tensor) -> Tensor:
         """Batch mean of -log p(x|z), from the decoder's output before its sigmoid.  -> []"""
         if self.config.likelihood == "bernoulli":
             return binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
         return 0.5 * mse_loss(logits.sigmoid(), x, reduction="sum") / len(x)
-
-    def encode(self, x: Tensor) -> Tensor:
-        return self.posterior(x)[0]
-
-    def infer(self, x: Tensor, noise) -> Tensor:
-        return ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)))[0]
 
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z).sigmoid()
