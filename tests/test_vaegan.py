@@ -64,7 +64,7 @@ def test_step_is_the_pseudocode(case, monkeypatch):
 def test_every_token_of_the_step_matters(monkeypatch):
     descend_plainly(monkeypatch)
     found = mutants(
-        vaegan, ("step", "judge"),
+        vaegan, ("step", "judge", "posterior"),
         exchanged={
             "loss_enc": ["loss_dec"], "loss_dec": ["loss_enc"], "loss_d": ["loss_dec"], "enc": ["dec"],
             "dec": ["enc"], "critic": ["dec"], "f_r": ["f_p"], "f_p": ["f_r"], "f": ["f_r"],

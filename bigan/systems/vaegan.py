@@ -29,7 +29,17 @@ from torch.nn.functional import mse_loss
 
 from bigan import nets, ops
 from bigan.nets import dcgan
-from bigan.systems.base import Player, Preset, System, adams, arg, detached, minimize_at_once, need, need_sane
+from bigan.systems.base import (
+    GaussianEncoder,
+    Player,
+    Preset,
+    adams,
+    arg,
+    detached,
+    minimize_at_once,
+    need,
+    need_sane,
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class Config:  # the defaults are the authors' CelebA script's, but for the opti
     beta1: float = arg(0.5, "Adam's first decay rate")
 
 
-class VAEGAN(System):
+class VAEGAN(GaussianEncoder):
     data_range = (-1.0, 1.0)
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int]):
@@ -74,7 +84,7 @@ class VAEGAN(System):
         """Algorithm 1."""
         c = self.config
         x_p = self.sample(len(x), noise)
-        z, kl = ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw(len(x)), reduction="mean")
+        z, kl = ops.reparam_kl(*self.posterior(x), **noise.draw(len(x)), reduction="mean")
         f, f_r, f_p = (self.critic[: self.f](image) for image in (x, self.dec(z), x_p))
         rec = 0.5 * mse_loss(f_r, f, reduction="sum") / len(x)  # eq. 7
 
@@ -91,12 +101,6 @@ class VAEGAN(System):
     def judge(self, f: Tensor) -> Tensor:
         """The critic's logits, from its layer f.  [B, ...] -> [B, 1]"""
         return self.critic[self.f :](f)
-
-    def encode(self, x: Tensor) -> Tensor:
-        return self.enc(x)[:, : self.z_dim]
-
-    def infer(self, x: Tensor, noise) -> Tensor:
-        return ops.reparam_kl(*self.enc(x).chunk(2, dim=1), **noise.draw(len(x)))[0]
 
     def decode(self, z: Tensor) -> Tensor:
         return self.dec(z)
