@@ -1,6 +1,7 @@
 """`bigan reproduce`: the papers' rows are there, are resumed, and come out beside the published numbers."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from bigan import systems
 from bigan.cli import main
 from bigan.cli import reproduce as command
+from bigan.engine import loop
 from bigan.metrics import mixture
 from bigan.metrics.markdown import markdown
 from bigan.metrics.published import MIXTURE, TABLES, Row, Table
@@ -122,6 +124,28 @@ def test_an_ablation_from_end_to_end_and_again(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out.startswith("# PAGAN, table 3")
     kept = command._kept(Path("out"), TABLES["pagan-ablation"].rows[0], {"scale": "paper"})
     assert kept is None  # numbers of other settings are not this table's
+
+
+def test_a_training_that_is_stopped_is_not_measured(tmp_path, capsys, monkeypatch):
+    extractor = str(tiny_classifier(tmp_path / "tiny.safetensors", size=16))
+    args = ["reproduce", "pagan-ablation", "--data", pictures(tmp_path / "images", 120), "--out", "out"]
+    args += ["--n", "12", "--samples", "12", "--kimg", "0.128", "--extractor", extractor, "--rows", "PAGAN"]
+    step, steps = loop.Training.step, []
+
+    def stopped(self, *given):
+        steps.append(1)
+        if len(steps) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return step(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Training, "step", stopped)
+        assert main(args) == 0
+    assert "stopped and saved at 0.064 kimg" in capsys.readouterr().err
+    assert not Path("out/pagan/numbers.json").exists()
+    assert main(args) == 0
+    assert Path("out/pagan/numbers.json").exists()
+    assert "| PAGAN | 32.84 | not run |" not in Path("out/table.md").read_text()
 
 
 def test_a_row_without_a_training(tmp_path):

@@ -91,6 +91,8 @@ def reproduce(args: list[str]) -> int:
         elif found[row.name] is None:
             print(f"bigan: {row.name}", file=sys.stderr)
             found[row.name] = measure(c, table, row, extractor, out)
+            if found[row.name] is None:  # stopped by SIGTERM, and saved
+                return 0
             _write(out / "table.md", markdown(table, found, provenance(command, found)))
     text = markdown(table, found, provenance(command, found))
     _write(out / "table.md", text)
@@ -155,8 +157,10 @@ def plan(c: Reproduce, table: Table, row: Row, out: Path) -> tuple[str, Any, Run
     return preset, config, run
 
 
-def measure(c: Reproduce, table: Table, row: Row, extractor: Extractor | None, out: Path) -> dict[str, Any]:
-    """Train a row, or go on with it, measure it, and keep the numbers beside the run."""
+def measure(
+    c: Reproduce, table: Table, row: Row, extractor: Extractor | None, out: Path
+) -> dict[str, Any] | None:
+    """Train a row, or go on with it, measure it, and keep the numbers beside the run; None if stopped before."""
     from bigan.engine.loop import train
     from bigan.metrics.evaluate import How, evaluate, probes
 
@@ -170,7 +174,9 @@ def measure(c: Reproduce, table: Table, row: Row, extractor: Extractor | None, o
     elif row.system:
         preset, config, run = plan(c, table, row, out / _slug(row))
         train(row.system, config, run, preset)
-        system, _ = load_run(run.out, device=run.torch_device)
+        system, record = load_run(run.out, device=run.torch_device)
+        if record["trained"]["kimg"] < run.kimg:
+            return None
         seen, real = _data(c, run)
         real = _spread(real, how["n"])
         numbers = evaluate(
