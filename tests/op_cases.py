@@ -606,6 +606,38 @@ def _eager_cropped(x):
     return (torch.cat([x, y], 3),)
 
 
+def _eager_given_blur(x):
+    """Flip some, then a depthwise convolution along each side with each image's own taps."""
+    B, C, H, W = x.shape
+    sample = torch.arange(B, device=x.device)
+    x = torch.where((sample % 2 == 0)[:, None, None, None], x.flip(3), x)
+    taps = torch.exp(-0.5 * (torch.arange(-1, 2, device=x.device) / (0.5 + 0.2 * sample)[:, None]) ** 2)
+    taps = (taps / taps.sum(1, keepdim=True)).to(x.dtype).repeat_interleave(C, 0)  # [B C, 3]
+    y = F.pad(x, (1, 1, 1, 1), mode="reflect").view(1, B * C, H + 2, W + 2)
+    y = F.conv2d(y, taps[:, None, :, None], groups=B * C)
+    return (F.conv2d(y, taps[:, None, None, :], groups=B * C).view(x.shape),)
+
+
+def _gather_pair(like, data, index):
+    """PAGAN's batch: images mirrored or not, beside their crops."""
+    data, index = data.to(torch.uint8), index.long()[:, 0]
+    if min(data.shape[2:]) < 3 or not len(index):  # nothing to reflect
+        return (ops.gather_images(data, index, dtype=like.dtype, scale=2 / 255, shift=-1.0),)
+    pad = _pad(data)
+    draw = ops.Draw(_offset(index, pad), mirror=index % 2 == 0)
+    return (
+        ops.gather_images(
+            data, index, layout="width", pad=pad, draw=draw, dtype=like.dtype, scale=2 / 255, shift=-1.0
+        ),
+    )
+
+
+def _eager_gather_pair(like, data, index):
+    index = index[:, 0]
+    x = data[index].to(like.dtype) * (2 / 255) - 1
+    return _eager_cropped(torch.where((index % 2 == 0)[:, None, None, None], x.flip(3), x))
+
+
 def _eager_gather(like, data, index):
     return (data[index[:, 0]].to(like.dtype) * (2 / 255) - 1,)
 
@@ -646,7 +678,18 @@ CASES += [
         raw=lambda x: (x, *_raw_how(x.device)),
         passes=12,  # 9 taps, the mean, the image itself
     ),
-    Case("augment_pair", "given-blur", _images, _given_blur, FILTERED, ELEMENT, passes=10),
+    Case(
+        "augment_pair",
+        "given-blur",
+        _images,
+        _given_blur,
+        FILTERED,
+        ELEMENT,
+        passes=10,
+        bench=PICTURES,
+        bytes=lambda s, n: 4 * math.prod(_size(s)) * n,
+        eager=_eager_given_blur,
+    ),
     Case(
         "gather_images",
         "image",
@@ -666,6 +709,18 @@ CASES += [
         _gather(mirror=0.5, pad=2, flip=0.5, layout="width", scale=2 / 255, shift=-1.0),
         IMAGES,
         ELEMENT,
+        differentiable=False,
+    ),
+    Case(
+        "gather_images",
+        "given-pair",
+        _data,
+        _gather_pair,
+        IMAGES,
+        ELEMENT,
+        bench=PICTURES,
+        bytes=lambda s, n: math.prod(_size(s)) * (1 + 2 * n),
+        eager=_eager_gather_pair,
         differentiable=False,
     ),
     Case(
