@@ -33,7 +33,7 @@ class Table:
     batch: int = 32
 
 
-# The same small networks for every row, down to 4x4 pixels. The padding is a tenth of the side: 3 of 32 pixels, 2 of 16.
+# The same small networks for every row, down to 4x4 pixels. The padding is a tenth of the side.
 _PAGAN = {"channels": (16, 32, 64, 128), "z_dim": 64, "hidden": (128, 128), "pad": 3, "lr": 5e-4}
 _PAGAN_16 = {**_PAGAN, "channels": (16, 32, 64), "pad": 2}
 _CODE = {"z_dim": 64}
