@@ -7,6 +7,7 @@ stride 1 on four times the channels, the images of every other pixel: 25 in plac
 in csrc/cpu/winograd.cpp, that of the weights is here. Rounding is about five times a direct convolution's.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -45,8 +46,9 @@ data, data_adjoint, inverse, inverse_adjoint = (
 
 @cache
 def available() -> bool:
-    """Whether the library is here that has the transforms."""
-    return _native.status()["cpu"] is None and has_kernel("bigan::winograd_data", "CPU")
+    """Whether the library is here that has the transforms, and native code is wanted."""
+    wanted = os.environ.get("BIGAN_BACKEND") in (None, "", "auto", "native")
+    return wanted and _native.status()["cpu"] is None and has_kernel("bigan::winograd_data", "CPU")
 
 
 def worth(kernel: int, tiles: int, pixels: int, inputs: int, outputs: int) -> bool:
