@@ -21,13 +21,12 @@ WinogradArgs arguments(const char* op, const Tensor& map, const Tensor& tiles, i
   STD_TORCH_CHECK(a.height % s == 0 && a.width % s == 0, op, ": map must have even sides, got ", shape(map));
   a.tile_rows = (a.height / s + kTile - 1) / kTile, a.tile_columns = (a.width / s + kTile - 1) / kTile;
   STD_TORCH_CHECK(tiles.dim() == 3 && tiles.size(0) == side * side && tiles.size(1) == a.batch * a.tile_rows * a.tile_columns &&
-                      tiles.size(2) == s * s * a.channels && tiles.stride(2) == 1 && tiles.stride(1) == tiles.size(2) &&
+                      tiles.size(2) == s * s * a.channels && tiles.is_contiguous() &&
                       tiles.scalar_type() == map.scalar_type() && same_device(tiles, map),
                   op, ": tiles must be [", side * side, ", ", a.batch * a.tile_rows * a.tile_columns, ", ", s * s * a.channels,
-                  "], rows contiguous, of the map's type, got ", shape(tiles));
+                  "], contiguous, of the map's type, got ", shape(tiles));
   a.map = map.data_ptr();
   a.tiles = tiles.data_ptr();
-  a.stride_tiles = tiles.stride(0);
   return a;
 }
 

@@ -48,7 +48,7 @@ BIGAN_INLINE void add_products(const Lanes<T>* d, Lanes<T>& sum) {
 template <typename T, const auto& kM, bool kTransposed, int kRows, int kCols, int kRow = 0>
 BIGAN_INLINE void transform(const Lanes<T>* d, Lanes<T>* out) {
   if constexpr (kRow < kRows) {
-    out[kRow] = Lanes<T>{} - T(0);
+    out[kRow] = Lanes<T>{};
     add_products<T, kM, kTransposed, kRow, kCols>(d, out[kRow]);
     transform<T, kM, kTransposed, kRows, kCols, kRow + 1>(d, out);
   }
@@ -111,6 +111,7 @@ template <int kTaps, bool kAdjoint, typename T>
 BIGAN_INLINE void data_tiles(const WinogradArgs& a, int64_t begin, int64_t end) {
   using W = Winograd<kTaps>;
   constexpr int s = W::kStride, side = W::kSide;
+  const int64_t matrix = a.batch * a.tile_rows * a.tile_columns * s * s * a.channels;
   for (int64_t tile = begin; tile < end; ++tile) {
     const Place at = place(a, tile);
     for (int phase = 0; phase < s * s; ++phase) {
@@ -118,7 +119,7 @@ BIGAN_INLINE void data_tiles(const WinogradArgs& a, int64_t begin, int64_t end) 
       T* tiles = static_cast<T*>(a.tiles) + (tile * s * s + phase) * a.channels;
       over_channels(a.channels, [&](int64_t c, int n) BIGAN_LAMBDA {
         const auto in_map = [&](int i, int j) BIGAN_LAMBDA { return pixels(i, j, c); };
-        const auto in_tiles = [&](int i, int j) BIGAN_LAMBDA { return tiles + (i * side + j) * a.stride_tiles + c; };
+        const auto in_tiles = [&](int i, int j) BIGAN_LAMBDA { return tiles + (i * side + j) * matrix + c; };
         if constexpr (!kAdjoint) {
           const auto out = [&](int i, int j, const Lanes<T>& v) BIGAN_LAMBDA { store_lanes<T>(v, n, in_tiles(i, j)); };
           both_ways<T, W::kData, false, side, side>(n, in_map, out);
@@ -140,13 +141,14 @@ template <int kTaps, bool kAdjoint, typename T>
 BIGAN_INLINE void inverse_tiles(const WinogradArgs& a, int64_t begin, int64_t end) {
   using W = Winograd<kTaps>;
   constexpr int side = W::kSide;
+  const int64_t matrix = a.batch * a.tile_rows * a.tile_columns * a.channels;
   for (int64_t tile = begin; tile < end; ++tile) {
     const Place at = place(a, tile);
     const Pixels<kTile, T> pixels(a, at.image, kTile * at.row, kTile * at.column, 1);
     T* tiles = static_cast<T*>(a.tiles) + tile * a.channels;
     over_channels(a.channels, [&](int64_t c, int n) BIGAN_LAMBDA {
       const auto in_map = [&](int i, int j) BIGAN_LAMBDA { return pixels(i, j, c); };
-      const auto in_tiles = [&](int i, int j) BIGAN_LAMBDA { return tiles + (i * side + j) * a.stride_tiles + c; };
+      const auto in_tiles = [&](int i, int j) BIGAN_LAMBDA { return tiles + (i * side + j) * matrix + c; };
       if constexpr (kAdjoint) {
         const auto out = [&](int i, int j, const Lanes<T>& v) BIGAN_LAMBDA { store_lanes<T>(v, n, in_tiles(i, j)); };
         both_ways<T, W::kInverse, true, side, kTile>(n, in_map, out);

@@ -41,7 +41,6 @@ struct WinogradArgs {
   int64_t batch, channels, height, width;  // of the map, whose channels stand together
   int64_t stride_batch, stride_row, stride_column;
   int64_t tile_rows, tile_columns;  // of one image; rows of a matrix of tiles: batch * tile_rows * tile_columns
-  int64_t stride_tiles;
   void* map;
   void* tiles;       // [kSide^2, tiles, channels], channels four times the map's for the stride
   const void* bias;  // [channels] or null
