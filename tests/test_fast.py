@@ -10,7 +10,7 @@ from test_engine_run import Stop, assert_same_run, stop_at
 from torch import nn
 
 from bigan import systems
-from bigan.engine import fast, loop
+from bigan.engine import fast, loop, winograd
 from bigan.engine.config import Run
 from bigan.engine.noise import Noise
 from bigan.errors import UserError
@@ -100,9 +100,14 @@ def test_clip_must_not_be_negative():
 # --- that it computes the same
 
 
+@pytest.mark.parametrize("convs", ["chosen", "winograd"])
 @pytest.mark.parametrize("name", systems.names())
-def test_gradients_are_the_same_in_another_layout(name, monkeypatch):
+def test_gradients_are_the_same_in_another_layout(name, convs, monkeypatch):
     """channels_last with its convolutions and, where there is one, the one pass, in float64."""
+    if convs == "winograd":  # wherever the kernel fits, however small the layer
+        if not winograd.available():
+            pytest.skip("the transforms are in the native library")
+        monkeypatch.setattr(winograd, "worth", lambda *_: True)
     system = build(name, torch.double)
     twin = copy.deepcopy(system)
     terms, want = take(system, Run(), monkeypatch)
