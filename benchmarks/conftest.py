@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parents[1] / "tests")
-)  # op_cases.py: the inputs, declared once
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))  # op_cases/: the inputs, declared once
 
 ROWS: list[dict] = []
 RESULTS = Path(__file__).parent / "results"

@@ -4,7 +4,7 @@
     python scripts/fuzz_ops.py --calls 10000 --op latent_match --seed 7
     python scripts/fuzz_ops.py --backend emulated    # the CUDA kernels, executed on the CPU: slow
 
-A call is a good one, from tests/op_cases.py, with up to two changes: a shape, a type, a layout, NaN and huge
+A call is a good one, from tests/op_cases/, with up to two changes: a shape, a type, a layout, NaN and huge
 values, a wrong option, something that is no tensor at all.  It must give what the reference gives, values and
 gradients, and leave its arguments as they were; or raise an error that begins with the operator's name, names
 an argument and is the same, word for word, from the reference.  Children run the calls, with each tensor

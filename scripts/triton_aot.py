@@ -1,6 +1,6 @@
 """Compile every Triton kernel ahead of time for GPUs that are not here: sm_80, sm_90, sm_100, gfx942.
 
-    python scripts/triton_aot.py            # every case of tests/op_cases.py in float32 and bfloat16
+    python scripts/triton_aot.py            # every case of tests/op_cases/ in float32 and bfloat16
     python scripts/triton_aot.py --quick    # one case an operator, float32
 
 The launchers run on CPU tensors with the launch itself replaced: what they would launch is compiled.

@@ -1,5 +1,5 @@
 """Every operator, backend, type and layout against the float64 reference: values, gradients, second
-gradients, opcheck, compilation, determinism, copies.  The inputs are declared in op_cases.py."""
+gradients, opcheck, compilation, determinism, copies.  The inputs are declared in op_cases/."""
 
 import contextlib
 import importlib
