@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from bigan import data, ops
 from bigan.engine.progress import tell
+from bigan.engine.quickconv import use_quick_convs
 from bigan.metrics.checks import MetricError, need
 from bigan.metrics.extractors.classifier import Net, normalise
 
@@ -40,6 +41,7 @@ def train(images: data.Images, how: How, device: torch.device | str = "cpu") -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(how.seed)
         net = Net(images.shape[0], count, how.widths).to(device).to(memory_format=torch.channels_last)
+    use_quick_convs(net)
     order = data.Batches(images, how.batch, how.seed)
     labels = images.labels
     total = how.epochs * order.steps_per_epoch
