@@ -221,3 +221,6 @@ def test_others_are_left_alone():
         quickconv.use_quick_convs(wide)
         assert torch.equal(wide(x), want)
     assert wide(x[0]).shape == (128, 8, 8)
+    for bad in (x[:, 1:], x.double()):
+        with pytest.raises(RuntimeError, match=r"expected|type"):
+            wide(bad)

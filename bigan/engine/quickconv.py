@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from bigan.engine import smallconv, winograd
 
-TYPES = (torch.float32, torch.float64)
+TYPES = (torch.float32, torch.float64)  # for half types oneDNN may have units of their own
 
 
 class QuickConv2d(nn.Conv2d):
@@ -13,7 +13,7 @@ class QuickConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         k, s, p = self.kernel_size[0], self.stride[0], int(self.padding[0])
-        if _plain_cpu(x):
+        if _fits(self, x):
             sides = [(n + 2 * p - k) // s + 1 for n in x.shape[2:]]
             even = all(n % s == 0 for n in x.shape[2:])
             if even and _winograd(k, s, p, len(x), sides, *self.weight.shape[1::-1]):
@@ -28,7 +28,7 @@ class QuickConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         k, s, p = self.kernel_size[0], self.stride[0], int(self.padding[0])
-        if output_size is None and _plain_cpu(x):
+        if output_size is None and _fits(self, x):
             if _winograd(k, s, p, len(x), x.shape[2:], *self.weight.shape[1::-1]):
                 return winograd.conv_transpose2d(x, self.weight, self.bias)
             if smallconv.worth(k, x.shape[2] * x.shape[3], self.out_channels):
@@ -56,12 +56,14 @@ def _simple(m: nn.Conv2d | nn.ConvTranspose2d) -> bool:
     return same and padding and zeros and m.groups == 1 and set(m.dilation) == {1} and m.kernel_size[0] > 1
 
 
-def _plain_cpu(x: Tensor) -> bool:
-    """A batch of images on a CPU, in a type that oneDNN has no units of its own for; not while a compiler looks on."""
+def _fits(m: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> bool:
+    """A batch of images on a CPU, as `m` wants them (else PyTorch says why not); not while a compiler looks on."""
     return (
         x.device.type == "cpu"
         and x.dtype in TYPES
+        and x.dtype == m.weight.dtype
         and x.dim() == 4
+        and x.shape[1] == m.in_channels
         and len(x) > 0
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
