@@ -70,7 +70,8 @@ def test_launches_each_way(case, backend):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_tensor_is_read_or_written_once(case, dtype, backend):
-    """No element of a large tensor moves twice; the sum is the least traffic, where the case tells it."""
+    """No element of a large tensor moves twice; the sum is the least traffic, where the case tells it
+    and elements are not read again, as a blur does."""
     if dtype not in case.dtypes:
         pytest.skip(f"{case.op} does not take {dtype}")
     shape = (16, 150)
@@ -83,7 +84,7 @@ def test_every_tensor_is_read_or_written_once(case, dtype, backend):
     large = [t for x in launches for t in x.traffic if t.bytes >= 1024]  # not seeds, sums, tickets
     for t in large:
         assert t.read <= case.passes * t.bytes and t.written <= t.bytes and not (t.read and t.written), t
-    if case.bytes:
+    if case.bytes and case.passes == 1:
         assert sum(t.read + t.written for t in large) == case.bytes(shape, inputs[0].itemsize)
 
 
