@@ -22,7 +22,7 @@ from bigan.errors import UserError
 from bigan.systems.base import System
 
 GB = 1e9
-WINOGRAD = (torch.ops.aten.bmm, torch.ops.aten.baddbmm)
+WINOGRAD = (torch.ops.aten.bmm, torch.ops.aten.baddbmm)  # what engine/winograd.py multiplies by
 SHARE = 0.7  # of the rate of a convolution alone, that a step reaches
 
 
