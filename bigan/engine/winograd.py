@@ -140,22 +140,7 @@ class _Conv(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        grad, k = _innermost(grad), weight.shape[2]
-        by_x, by_weight = _wanted(ctx, x, weight)
-        for some, u in _blocks(weight, 1) if any(ctx.needs_input_grad[:2]) else ():
-            by_u = torch.zeros_like(u)
-            for part, v, m in _parts(grad, u):
-                inverse_adjoint(grad[part], m, k)
-                if by_x is not None:
-                    torch.bmm(m, u, out=v)
-                    data_adjoint(v, None, by_x[part, some], k)
-                if by_weight is not None:
-                    data(x[part, some], v, k)
-                    torch.baddbmm(by_u, m.mT, v, out=by_u)
-            if by_weight is not None:
-                by_weight[:, some] = transformed_adjoint(by_u, weight[:, some].shape)
-        return by_x, by_weight, grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        return _gradients(ctx, grad, data, data_adjoint, inverse_adjoint, transposed=False)
 
 
 class _ConvTranspose(torch.autograd.Function):
@@ -176,22 +161,31 @@ class _ConvTranspose(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        grad, k = _innermost(grad), weight.shape[2]
-        by_x, by_weight = _wanted(ctx, x, weight)
-        for some, u in _blocks(weight, 0) if any(ctx.needs_input_grad[:2]) else ():
-            by_u = torch.zeros_like(u)
-            for part, v, m in _parts(x, u):
-                data(grad[part], v, k)
-                if by_x is not None:
-                    torch.bmm(v, u.mT, out=m)
-                    inverse(m, None, by_x[part, some], k)
-                if by_weight is not None:
-                    inverse_adjoint(x[part, some], m, k)
-                    torch.baddbmm(by_u, m.mT, v, out=by_u)
+        return _gradients(ctx, grad, inverse_adjoint, inverse, data, transposed=True)
+
+
+def _gradients(
+    ctx: Any, grad: Tensor, of_x: Any, to_x: Any, of_grad: Any, transposed: bool
+) -> tuple[Tensor | None, ...]:
+    """By x, weight and bias. The transforms: of x, of the gradient, and back to x's own."""
+    x, weight = ctx.saved_tensors
+    grad, k = _innermost(grad), weight.shape[2]
+    by_x, by_weight = _wanted(ctx, x, weight)
+    for some, u in _blocks(weight, 0 if transposed else 1) if any(ctx.needs_input_grad[:2]) else ():
+        at = some if transposed else (slice(None), some)  # the block's place in the weight
+        by_u = torch.zeros_like(u)
+        for part, v, m in _parts(x if transposed else grad, u):
+            x_tiles, grad_tiles = (m, v) if transposed else (v, m)
+            of_grad(grad[part], grad_tiles, k)
+            if by_x is not None:
+                torch.bmm(grad_tiles, u.mT if transposed else u, out=x_tiles)
+                to_x(x_tiles, None, by_x[part, some], k)
             if by_weight is not None:
-                by_weight[some] = transformed_adjoint(by_u, weight[some].shape)
-        return by_x, by_weight, grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+                of_x(x[part, some], x_tiles, k)
+                torch.baddbmm(by_u, m.mT, v, out=by_u)
+        if by_weight is not None:
+            by_weight[at] = transformed_adjoint(by_u, weight[at].shape)
+    return by_x, by_weight, grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
 
 
 def _map(like: Tensor, *shape: int) -> Tensor:

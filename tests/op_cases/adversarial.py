@@ -72,11 +72,17 @@ def _ternary_case(name, options=None, **more):
 LOGITS = ((64, 1), (200, 1), (4096, 1), (1024, 512))  # PAGAN, ALI, a large batch; a million in both groups
 TRIPLES = ((16,), (64,), (4096,), (2**17,))  # IAN; a million logits in the three groups
 
+
+def _two_groups(shape, itemsize):
+    """Both groups read, read again, gradients written."""
+    return 3 * (2 * shape[0] + 1) * shape[1] * itemsize
+
+
 CASES = [
     _logistic_case(
         "non_saturating",
         bench=LOGITS,
-        bytes=lambda s, n: 3 * (2 * s[0] + 1) * s[1] * n,  # both groups read, read again, gradients written
+        bytes=_two_groups,
         eager=_eager_logistic,
         raw=lambda real, fake: (real, fake, 0, 0.0),
     ),
@@ -87,14 +93,14 @@ CASES = [
         {"generator": "swapped"},
         bench=LOGITS,
         eager=_eager_swapped,
-        bytes=lambda s, n: 3 * (2 * s[0] + 1) * s[1] * n,
+        bytes=_two_groups,
     ),
     _logistic_case(
         "hinge",
         {"form": "hinge"},
         bench=LOGITS,
         eager=_eager_hinge,
-        bytes=lambda s, n: 3 * (2 * s[0] + 1) * s[1] * n,
+        bytes=_two_groups,
     ),
     _logistic_case("hinge-swapped", {"form": "hinge", "generator": "swapped"}),
     _logistic_case("least_squares", {"form": "least_squares"}),
