@@ -117,12 +117,17 @@ def from_first(data: bytes) -> bytes:
     return blob.numpy().tobytes()
 
 
+def _all(x: Tensor) -> Tensor:
+    """What each rank passes.  [...] -> [N, ...]"""
+    found = x.new_empty(_count * x.numel())
+    dist.all_gather_into_tensor(found, x.reshape(-1))
+    return found.view(_count, *x.shape)
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):  # [B, ...] -> [N B, ...]
-        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(_count)]
-        dist.all_gather(parts, x.contiguous())
-        return torch.stack(parts, 1).flatten(0, 1)
+        return _all(x).transpose(0, 1).flatten(0, 1)
 
     @staticmethod
     def backward(ctx, grad):
@@ -146,9 +151,7 @@ class _SumOwn(torch.autograd.Function):
 class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
-        total = x.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total / _count
+        return _all(x).mean(0)  # of few numbers: half the time of a reduction
 
     @staticmethod
     def backward(ctx, grad):

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import rank_norms
 import rank_steps
 import safetensors.torch
 import torch
@@ -63,6 +64,18 @@ def test_two_ranks_are_one_with_the_whole_batch(by_one, by_two, name):
 
 def test_every_system_is_held_to_that():
     assert set(rank_steps.SYSTEMS) == set(systems.names()) - {"tiny"}
+
+
+def test_batch_normalisation_is_of_the_whole_batch(tmp_path):
+    """Outputs, gradients, second gradients and running statistics; in the layout and the type of the input."""
+    process = torchrun(HERE / "rank_norms.py", tmp_path / "two.safetensors")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    by_two, by_one = safetensors.torch.load_file(tmp_path / "two.safetensors"), dict(rank_norms.run())
+    assert by_two.keys() == by_one.keys()
+    for name, found in by_two.items():
+        tolerance = 3e-2 if name.startswith("bfloat16") else 1e-9  # bfloat16: two roundings of 2^-8
+        torch.testing.assert_close(found, by_one[name], rtol=tolerance, atol=tolerance, msg=lambda m: f"{name}: {m}")
 
 
 def test_a_killed_rank_resumes_and_ends_in_the_same_bits(tmp_path):

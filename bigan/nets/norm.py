@@ -17,18 +17,9 @@ class _AcrossRanks(_BatchNorm):
         if ranks.count() == 1 or not self.training:
             return super().forward(x)
         self._check_input_dim(x)
-        dims = [d for d in range(x.dim()) if d != 1]
-        shape = [1, -1] + [1] * (x.dim() - 2)
-        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        mean = ranks.mean(wide.mean(dims))  # [C]
-        centred = wide - mean.view(shape)
-        var = ranks.mean(centred.square().mean(dims))
-        self._track(mean.detach(), var.detach(), ranks.count() * x.numel() // x.shape[1])
-        scale = (var + self.eps).rsqrt()
-        if self.weight is not None:
-            scale = scale * self.weight
-        y = centred * scale.view(shape)
-        return (y if self.bias is None else y + self.bias.view(shape)).to(x.dtype)
+        y, mean, var = _Shared.apply(x, self.weight, self.bias, self.eps)
+        self._track(mean, var, ranks.count() * x.numel() // x.shape[1])
+        return y
 
     @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor, n: int) -> None:
@@ -39,6 +30,58 @@ class _AcrossRanks(_BatchNorm):
         rate = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)  # type: ignore[arg-type]
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
         self.running_var.lerp_((var * (n / max(n - 1, 1))).to(self.running_var.dtype), rate)
+
+
+class _Shared(torch.autograd.Function):
+    """Normalise by the mean and variance over all ranks: one exchange of [2, C] numbers each way.
+
+    The passes over x are PyTorch's own kernels: one for the moments, one for y; one for the gradient's sums and two
+    for its map.  [B, C, ...], [C] or None, [C] or None -> [B, C, ...], mean [C], var [C]
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, eps):
+        wide = x.new_zeros(x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))  # asks for such moments
+        own = torch.stack(torch.batch_norm_update_stats(x, wide, wide.clone(), 0.0))  # [2, C]
+        means, variances = ranks.gathered(own[None]).unbind(1)  # [N, C] each, of equally many images
+        mean = means.mean(0)
+        var = (variances + (means - mean).square()).mean(0)
+        y = torch.native_batch_norm(x, weight, bias, mean, var, False, 0.0, eps)[0]
+        ctx.save_for_backward(x, weight, bias, mean, var)
+        ctx.eps = eps
+        ctx.mark_non_differentiable(mean, var)
+        return y, mean, var
+
+    @staticmethod
+    def backward(ctx, dy, *_):
+        x, weight, bias, mean, var = ctx.saved_tensors
+        if torch.is_grad_enabled():  # to be differentiated again: by formulas that can be
+            inputs = [t for t, wanted in zip((x, weight, bias), ctx.needs_input_grad[:3], strict=True) if wanted]
+            grads = iter(torch.autograd.grad(_shared(x, weight, bias, ctx.eps), inputs, dy, create_graph=True))
+            return *(next(grads) if wanted else None for wanted in ctx.needs_input_grad[:3]), None
+        sums = torch.ops.aten.native_batch_norm_backward(
+            dy, x, weight, mean, var, None, None, False, ctx.eps, [False, True, True]
+        )[1:]  # of dy times normalised x, and of dy: [C] each
+        dx = None
+        if ctx.needs_input_grad[0]:
+            scale = (var + ctx.eps).rsqrt() if weight is None else weight * (var + ctx.eps).rsqrt()
+            pull, shift = ranks.mean(torch.stack(sums)) * (-scale * x.shape[1] / x.numel())
+            dx = torch.native_batch_norm(x, pull, shift, mean, var, False, 0.0, ctx.eps)[0]
+            dx.addcmul_(dy, scale.to(dy.dtype).view([1, -1] + [1] * (x.dim() - 2)))
+        return dx, *(s if wanted else None for s, wanted in zip(sums, ctx.needs_input_grad[1:3], strict=True)), None
+
+
+def _shared(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """What _Shared computes, of operations that can be differentiated as often as you like."""
+    dims = [d for d in range(x.dim()) if d != 1]
+    shape = [1, -1] + [1] * (x.dim() - 2)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    centred = wide - ranks.mean(wide.mean(dims)).view(shape)
+    scale = (ranks.mean(centred.square().mean(dims)) + eps).rsqrt()  # [C]
+    if weight is not None:
+        scale = scale * weight
+    y = centred * scale.view(shape)
+    return (y if bias is None else y + bias.view(shape)).to(x.dtype)
 
 
 class BatchNorm1d(_AcrossRanks, nn.BatchNorm1d):
