@@ -75,7 +75,8 @@ def test_batch_normalisation_is_of_the_whole_batch(tmp_path):
     assert by_two.keys() == by_one.keys()
     for name, found in by_two.items():
         tolerance = 3e-2 if name.startswith("bfloat16") else 1e-9  # bfloat16: two roundings of 2^-8
-        torch.testing.assert_close(found, by_one[name], rtol=tolerance, atol=tolerance, msg=lambda m: f"{name}: {m}")
+        spread = (found - by_one[name]).abs().max() / by_one[name].abs().max()
+        assert spread < tolerance, name
 
 
 def test_a_killed_rank_resumes_and_ends_in_the_same_bits(tmp_path):

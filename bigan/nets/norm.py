@@ -41,7 +41,9 @@ class _Shared(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, weight, bias, eps):
-        wide = x.new_zeros(x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))  # asks for such moments
+        wide = x.new_zeros(
+            x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32)
+        )  # asks for such moments
         own = torch.stack(torch.batch_norm_update_stats(x, wide, wide.clone(), 0.0))  # [2, C]
         means, variances = ranks.gathered(own[None]).unbind(1)  # [N, C] each, of equally many images
         mean = means.mean(0)
@@ -56,8 +58,12 @@ class _Shared(torch.autograd.Function):
     def backward(ctx, dy, *_):
         x, weight, bias, mean, var = ctx.saved_tensors
         if torch.is_grad_enabled():  # to be differentiated again: by formulas that can be
-            inputs = [t for t, wanted in zip((x, weight, bias), ctx.needs_input_grad[:3], strict=True) if wanted]
-            grads = iter(torch.autograd.grad(_shared(x, weight, bias, ctx.eps), inputs, dy, create_graph=True))
+            inputs = [
+                t for t, wanted in zip((x, weight, bias), ctx.needs_input_grad[:3], strict=True) if wanted
+            ]
+            grads = iter(
+                torch.autograd.grad(_shared(x, weight, bias, ctx.eps), inputs, dy, create_graph=True)
+            )
             return *(next(grads) if wanted else None for wanted in ctx.needs_input_grad[:3]), None
         sums = torch.ops.aten.native_batch_norm_backward(
             dy, x, weight, mean, var, None, None, False, ctx.eps, [False, True, True]
@@ -68,7 +74,11 @@ class _Shared(torch.autograd.Function):
             pull, shift = ranks.mean(torch.stack(sums)) * (-scale * x.shape[1] / x.numel())
             dx = torch.native_batch_norm(x, pull, shift, mean, var, False, 0.0, ctx.eps)[0]
             dx.addcmul_(dy, scale.to(dy.dtype).view([1, -1] + [1] * (x.dim() - 2)))
-        return dx, *(s if wanted else None for s, wanted in zip(sums, ctx.needs_input_grad[1:3], strict=True)), None
+        return (
+            dx,
+            *(s if wanted else None for s, wanted in zip(sums, ctx.needs_input_grad[1:3], strict=True)),
+            None,
+        )
 
 
 def _shared(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
