@@ -64,6 +64,7 @@ def test_commands():
         "reproduce",
         "classifier",
         "export",
+        "bench",
         "list",
         "info",
     ]

@@ -23,6 +23,7 @@ COMMANDS = {
     "reproduce": ("reproduce.reproduce", "TABLE", "train and measure the rows of a paper's table"),
     "classifier": ("classifier.classifier", "train", "an extractor of one's own, from labelled images"),
     "export": ("export.export", "RUN", "a run's encoder and generator alone, for `bigan.load`, ONNX, ..."),
+    "bench": ("bench.bench", "SYSTEM", "images a second of a training here, plain and with --fast"),
     "list": ("show.list_systems", "", "the systems and their presets"),
     "info": ("show.info", "", "versions, devices, and which operator backends work here"),
 }

@@ -73,7 +73,7 @@ def resolve(name: str, args: list[str]) -> tuple[str, Any, Any, bool]:
     from bigan.engine.config import Run
 
     module = systems.load(name)
-    preset, data = _first(args, module.PRESETS, Run().data)
+    preset, data = preset_and_data(args, module.PRESETS, Run().data)
     chosen = module.PRESETS[preset]
     out = default_out(name, data, preset)
     run = Run(out=out, data=data, size=chosen.size, batch=chosen.batch, kimg=chosen.kimg)
@@ -100,7 +100,7 @@ def command(preset: str, presets: dict[str, Any], run: Any) -> type:
     return dataclasses.make_dataclass("Train", fields, frozen=True)
 
 
-def _first(args: list[str], presets: dict[str, Any], default_data: str) -> tuple[str, str]:
+def preset_and_data(args: list[str], presets: dict[str, Any], default_data: str) -> tuple[str, str]:
     """--preset and --data, read before the other flags because these change the defaults."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", nargs="?")
