@@ -206,9 +206,10 @@ def test_digits_by_class():
 @pytest.mark.parametrize(
     "about, message",
     [
-        (BOTH, "with --labels 4, so each image needs .* it has 2 attributes and 3 classes"),
-        (dict(labels=torch.arange(4) % 2), "it has 2 classes"),
-        ({}, "it has neither"),
+        (BOTH, "--labels 4 asks for as many .* which have 2 attributes and 3 classes"),
+        (dict(labels=torch.arange(4) % 2), "which have 2 classes"),
+        ({}, "which have neither"),
+        (dict(labels=torch.arange(4) - 1), "which have neither"),
     ],
 )
 def test_as_many_as_asked_for(about, message):
@@ -225,7 +226,7 @@ def test_those_of_the_training():
     unnamed = images(labels=BOTH["labels"])
     conditioned(unnamed, 3, ["cat", "fox", "emu"])
     assert conditioned(unnamed, 5, list("abcde")).attributes.shape == (4, 5)  # not every class need be there
-    with pytest.raises(DataError, match="pets: the run has --labels 5"):
+    with pytest.raises(DataError, match=r"pets: the run's --labels 5 asks for .* and 3 classes"):
         conditioned(cats, 5, list("abcde"))
 
 

@@ -2,12 +2,14 @@
 
 import copy
 import logging
+from collections.abc import Iterable
 from posixpath import basename, splitext
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import unknown
 from .images import DataError, Images, shown
 
 log = logging.getLogger(__name__)
@@ -80,28 +82,38 @@ def conditioned(images: Images, count: int, like: list[str] | None = None) -> Im
     training of a system that is now used.  DataError where the images have others.
     """
     images = copy.copy(images)
-    have, classes = images.attributes, _classes(images)
     if not count:
         images.attributes = images.attribute_names = None
-    elif have is not None and have.shape[1] == count:
+        return images
+    have, classes = images.attributes, _classes(images)
+    few = like is not None and images.classes is None and classes < count  # not every class need be there
+    if have is not None and have.shape[1] == count:
         pass
-    elif images.labels is not None and (
-        classes == count or (like and not images.classes and classes < count)  # some classes of unnamed ones
-    ):
+    elif images.labels is not None and (classes == count or few):
         images.attributes = torch.zeros(len(images), count, dtype=torch.uint8)
         images.attributes.scatter_(1, images.labels[:, None], 1)
         images.attribute_names = images.classes
     else:
-        kinds = [f"{classes} classes"] if classes else []
-        kinds = ([f"{have.shape[1]} attributes"] if have is not None else []) + kinds
+        kinds = [] if have is None else [f"{have.shape[1]} attributes"]
+        kinds += [f"{classes} classes"] if classes else []
+        whose = "--labels" if like is None else "the run's --labels"
         raise DataError(
-            f"{images.name}: {'the run has' if like else 'with'} --labels {count}, so each image needs as many "
-            f"attributes, or there must be as many classes; it has {' and '.join(kinds) or 'neither'}"
+            f"{images.name}: {whose} {count} asks for as many attributes or classes of the images, "
+            f"which have {' and '.join(kinds) or 'neither'}"
         )
-    if count:
-        _need_alike(images, like, count)
-        images.attribute_names = images.attribute_names or numbered(count)
+    _need_alike(images, like, count)
+    images.attribute_names = images.attribute_names or numbered(count)
     return images
+
+
+def having(names: list[str], words: Iterable[str]) -> Tensor:
+    """1 for the attributes `words`, by name or number, 0 for the others.  -> [Y]; UserError for another word."""
+    row = torch.zeros(len(names))
+    for word in words:
+        if word not in names and not (word.isdecimal() and int(word) < len(names)):
+            raise unknown("attribute", word, names)
+        row[names.index(word) if word in names else int(word)] = 1
+    return row
 
 
 def numbered(count: int) -> list[str]:
@@ -110,7 +122,7 @@ def numbered(count: int) -> list[str]:
 
 
 def _classes(images: Images) -> int:
-    if images.labels is None:
+    if images.labels is None or images.labels.min() < 0:  # what is below 0 is no class
         return 0
     return len(images.classes) if images.classes else int(images.labels.max().item()) + 1
 

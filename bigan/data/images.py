@@ -78,9 +78,12 @@ class Images:
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of SHA-256 over shape and bytes: the same pictures in the same order, or not."""
-        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
-        digest.update(self.images.reshape(-1).numpy().data)
-        return digest.hexdigest()[:16]
+        return _digest(self.images)
+
+    @property
+    def attributes_fingerprint(self) -> str | None:
+        """The same of the attributes."""
+        return None if self.attributes is None else _digest(self.attributes)
 
     def take(self, index: Tensor) -> Tensor:
         """The pixels of the images at `index`, on the CPU.  [n] int64 -> [n, C, H, W] uint8"""
@@ -107,6 +110,12 @@ class Images:
         }
 
 
+def _digest(x: Tensor) -> str:
+    digest = hashlib.sha256(repr(tuple(x.shape)).encode())
+    digest.update(x.reshape(-1).numpy().data)
+    return digest.hexdigest()[:16]
+
+
 def split(images: Images, holdout: int | float, seed: int) -> tuple[Images, Images]:
     """(train, held out), a function of (len(images), holdout, seed) alone; both keep the original order.
 
@@ -126,7 +135,7 @@ def split(images: Images, holdout: int | float, seed: int) -> tuple[Images, Imag
 
 
 # What a stream of random bits is for: streams of different purposes never meet.
-SPLIT, ORDER, FLIP = 1, 2, 3
+SPLIT, ORDER, FLIP, LABELS = 1, 2, 3, 4
 
 
 def random_bits(n: int, seed: int, index: int, purpose: int) -> np.ndarray:
