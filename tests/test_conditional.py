@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from engine_run import HERE
+from PIL import Image
 from test_ali import SMALL
 from test_engine_run import assert_same_run
 from test_ranks import torchrun
 
 from bigan import data
+from bigan.cli import main
 from bigan.data import Images, batches
 from bigan.engine import checkpoint
 from bigan.engine.config import Run
@@ -223,3 +225,75 @@ def test_metrics_while_training(tmp_path):
     how = settings(tmp_path / "run", eval_every=0.08, eval_images=20, extractor="none")
     lines = (train("ali", BY_CLASS, how) / "log.jsonl").read_text().splitlines()
     assert {"RMSE", "latent MSE"} < set(json.loads(lines[-1]))
+
+
+# Commands
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("sample RUN --n 6", ""),
+        ("sample RUN --n 6 --attributes 3", ""),
+        ("reconstruct RUN --n 5", "held-out images of digits"),
+        ("reconstruct RUN --n 5 --attributes 3", "held-out images of digits"),
+        ("reconstruct RUN --n 4 --data digits", "4 images of digits"),
+        ("reconstruct RUN --data PHOTOS --attributes 1,2", "2 images of"),
+        ("interpolate RUN --n 3 --steps 4", ""),
+        ("eval RUN --extractor none --n 20", "conditioned on the real images' attributes"),
+    ],
+)
+def test_commands(digits, tmp_path, capsys, line, words):
+    (tmp_path / "photos").mkdir()
+    for i in range(2):
+        Image.new("L", (8, 8), 90 * i).save(tmp_path / "photos" / f"{i}.png")
+    names = {"RUN": str(digits), "PHOTOS": str(tmp_path / "photos"), "NEW": str(tmp_path / "new")}
+    args = [names.get(word, word) for word in line.split()]
+    assert main(args) == 0, capsys.readouterr().err
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "line, answer",
+    [
+        ("train ali --labels 3 --out NEW", "digits: --labels 3 asks for as many attributes or classes"),
+        ("sample RUN --attributes nine", "unknown attribute 'nine'"),
+        ("sample RUN --attributes 10", "unknown attribute '10'"),
+        ("sample PLAIN --attributes 1", "was trained without any (--labels 0)"),
+        ("reconstruct RUN --data PHOTOS", "which have neither; --attributes NAMES gives the same to all"),
+        ("interpolate RUN --data PHOTOS", "the run's --labels 10 asks for"),
+        ("eval RUN --data PHOTOS --extractor none", "the run's --labels 10 asks for"),
+        ("sample MOVED", "(the run's own data; --attributes NAMES needs no data)"),
+    ],
+)
+def test_what_cannot_be_had_is_said(digits, plain, tmp_path, capsys, line, answer):
+    (tmp_path / "photos").mkdir()
+    for i in range(2):
+        Image.new("L", (8, 8), 90 * i).save(tmp_path / "photos" / f"{i}.png")
+    record = json.loads((digits / "config.json").read_text())
+    record["run"]["data"] = "gone.zip"
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / "config.json").write_text(json.dumps(record))
+    (tmp_path / "moved" / "checkpoints").symlink_to(digits / "checkpoints")
+    names = {"RUN": digits, "PLAIN": plain, "PHOTOS": tmp_path / "photos", "MOVED": tmp_path / "moved"}
+    names["NEW"] = tmp_path / "new"
+    assert main([str(names.get(word, word)) for word in line.split()]) == 2
+    assert answer in capsys.readouterr().err and not names["NEW"].exists()
+
+
+def test_samples_have_the_attributes_asked_for(digits, tmp_path):
+    def sampled(*words):
+        out = tmp_path / "s.png"
+        assert main(["sample", str(digits), "--npz", "--out", str(out), *words]) == 0
+        with np.load(out.with_suffix(".npz")) as arrays:
+            return arrays["images"].astype(int)
+
+    system, _ = load_run(digits)
+    with system.inference():
+        z = system.prior(5, Noise(0, "cpu").at(0))
+        want = (system.generate(z, torch.eye(10)[[7] * 5]) * 255).round().int()[:, 0, :, :, None].numpy()
+    got = sampled("--n", "5", "--attributes", "7")
+    assert np.abs(got - want).max() <= 1
+    assert np.abs(got - sampled("--n", "5", "--attributes", "2, 4")).max() > 1
+    few, many = sampled("--n", "3"), sampled("--n", "70")  # of held-out images: the same first ones
+    assert np.abs(few - many[:3]).max() <= 1
