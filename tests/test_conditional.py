@@ -12,6 +12,7 @@ from test_ali import SMALL
 from test_engine_run import assert_same_run
 from test_ranks import torchrun
 
+import bigan
 from bigan import data
 from bigan.cli import main
 from bigan.data import Images, batches
@@ -241,6 +242,7 @@ def test_metrics_while_training(tmp_path):
         ("reconstruct RUN --data PHOTOS --attributes 1,2", "2 images of"),
         ("interpolate RUN --n 3 --steps 4", ""),
         ("eval RUN --extractor none --n 20", "conditioned on the real images' attributes"),
+        ("export RUN --out NEW --torch-export", "generator.pt2"),
     ],
 )
 def test_commands(digits, tmp_path, capsys, line, words):
@@ -297,3 +299,54 @@ def test_samples_have_the_attributes_asked_for(digits, tmp_path):
     assert np.abs(got - sampled("--n", "5", "--attributes", "2, 4")).max() > 1
     few, many = sampled("--n", "3"), sampled("--n", "70")  # of held-out images: the same first ones
     assert np.abs(few - many[:3]).max() <= 1
+
+
+# Models
+
+
+def test_an_exported_model_takes_labels(digits, tmp_path):
+    assert main(["export", str(digits), "--out", str(tmp_path / "m"), "--torch-export"]) == 0
+    system, _ = load_run(digits)
+    x, y = torch.rand(3, 1, 8, 8), torch.eye(10)[:3]
+    for source in (tmp_path / "m", digits):
+        model = bigan.load(source)
+        assert (model.labels, model.attributes) == (10, list("0123456789"))
+        assert torch.equal(model.encode(x, y), system.encode(x, y))
+        assert torch.equal(model(x, y), system.reconstruct(x, y))
+        assert torch.equal(model.decode(system.encode(x, y), y), model.reconstruct(x, y))
+        seven = model.sample(3, seed=1, labels=model.having("7"))
+        assert torch.equal(seven, model.sample(3, seed=1, labels=torch.eye(10)[[7] * 3]))
+        assert not torch.equal(seven, model.sample(3, seed=1, labels=model.having("7", "8")))
+        for labels in (None, torch.eye(10)[:2], torch.eye(9)[0]):
+            with pytest.raises(ValueError, match=r"generate: labels must be \[3, 10\] or \[10\], got"):
+                model.sample(3, labels=labels)
+        with pytest.raises(UserError, match="unknown attribute 'seven'"):
+            model.having("seven")
+    program = torch.export.load(tmp_path / "m" / "encoder.pt2").module()
+    torch.testing.assert_close(program(x, y), system.encode(x, y))
+
+
+def test_the_card_s_lines_run(digits, tmp_path):
+    bigan.load(digits).save_pretrained(tmp_path)
+    code = (tmp_path / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    exec(code.replace("path/or/hub-id", str(tmp_path)), found := {})
+    assert found["again"].shape == found["images"].shape == (16, 1, 8, 8)
+
+
+def test_an_unconditional_model_takes_none(plain):
+    model = bigan.load(plain)
+    assert model.labels == 0 and model.attributes == [] and model.sample(2).shape == (2, 1, 8, 8)
+    with pytest.raises(
+        ValueError, match=r"encode: labels are for conditional models, and this is none; got \[10\]"
+    ):
+        model.encode(torch.rand(2, 1, 8, 8), torch.zeros(10))
+
+
+def test_onnx_takes_labels(digits, tmp_path):
+    session = pytest.importorskip("onnxruntime").InferenceSession
+    for module in ("onnx", "onnxscript"):
+        pytest.importorskip(module)
+    assert main(["export", str(digits), "--out", str(tmp_path), "--onnx"]) == 0
+    x, y = torch.rand(4, 1, 8, 8), torch.eye(10)[:4]
+    (codes,) = session(tmp_path / "encoder.onnx").run(["codes"], {"images": x.numpy(), "labels": y.numpy()})
+    torch.testing.assert_close(torch.from_numpy(codes), bigan.load(digits).encode(x, y), rtol=1e-4, atol=1e-5)
