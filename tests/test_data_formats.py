@@ -150,10 +150,11 @@ def test_bad_stylegan_labels(tmp_path, text, message):
         data.load(path)
 
 
-def test_labels_that_are_vectors_are_left_out(tmp_path, caplog):
+@pytest.mark.parametrize("label", ["cat", -1, 0.5, [], ["a"], [True], None])
+def test_labels_of_another_kind_are_left_out(tmp_path, caplog, label):
     x = pixels(1, 8)
     path = write_zip(
-        tmp_path / "s.zip", {"0.png": png(x[0]), "dataset.json": stylegan_json([["0.png", [0.5, 1.0]]])}
+        tmp_path / "s.zip", {"0.png": png(x[0]), "dataset.json": stylegan_json([["0.png", label]])}
     )
     check(data.load(path), x)
     assert "not class numbers" in caplog.text
@@ -440,10 +441,11 @@ def test_named_layouts_in_use(tmp_path, monkeypatch):
         {
             "img_align_celeba/000001.png": png(y[0]),
             "img_align_celeba/000002.png": png(y[1]),
-            "list_attr_celeba.txt": b"",
+            "list_attr_celeba.txt": b"2\nMale Young \n000001.jpg -1  1\n000002.jpg  1  1\n",
         },
     )
     check(data.load("celeba"), y)
+    assert data.load("celeba").attributes.tolist() == [[0, 1], [1, 1]]
 
 
 @pytest.mark.parametrize(

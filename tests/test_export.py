@@ -214,7 +214,7 @@ torch.save(put, "out.pt")
 def test_encoders_with_steps_of_their_own_are_traced(name):
     """AGE's codes end on the sphere, by an operator of bigan; ALI's images get channels of noise, or none."""
     model = untrained(name)
-    program = programs.traced(programs.Function(model, "encode"), torch.rand(2, *model.image_shape))
+    program = programs.traced(programs.Function(model, "encode"), (torch.rand(2, *model.image_shape),))
     called = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
     assert any("conv2d" in name for name in called) and not any("bigan" in name for name in called)
     x = torch.rand(3, *model.image_shape)
@@ -223,7 +223,7 @@ def test_encoders_with_steps_of_their_own_are_traced(name):
 
 def test_a_program_that_computes_something_else_is_found(tmp_path):
     function = programs.Function(untrained("introvae", 16, **INTROVAE), "encode")
-    inputs = [torch.rand(n, 1, 16, 16) for n in (1, 3)]
+    inputs = [(torch.rand(n, 1, 16, 16),) for n in (1, 3)]
     programs.check(tmp_path, function, function, inputs)
     with pytest.raises(ValueError, match="does not compute what the model does"):
         programs.check(tmp_path, lambda x: function(x) * 1.01, function, inputs)

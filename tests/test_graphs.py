@@ -1,5 +1,7 @@
 """A recorded step is the step: on a CPU all but the recording, on a GPU to the bit for a hundred steps."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -12,13 +14,14 @@ from bigan.engine.noise import Noise
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
 
 
-def trained(name, device, graphed, steps, batch=8, **switches):
+def trained(name, device, graphed, steps, batch=8, labels=0, **switches):
     """(terms of each step, parameters and buffers) after some steps of a falling step size."""
     module = systems.load(name)
     preset = module.PRESETS["cpu"]
     torch.manual_seed(1)
     device = torch.device(device)
-    system = module.build(preset.config, (1, preset.size, preset.size)).to(device)
+    config = dataclasses.replace(preset.config, labels=labels) if labels else preset.config
+    system = module.build(config, (1, preset.size, preset.size)).to(device)
     settings = Run(cuda_graph=True, **switches)  # the same kernels of the optimiser for both
     fast.prepare(settings, system)
     players, noise = system.players(), Noise(3, device)
@@ -26,20 +29,21 @@ def trained(name, device, graphed, steps, batch=8, **switches):
     low, high = system.data_range
     rand = torch.Generator().manual_seed(2)
 
-    def step(x, kimg):
+    def step(x, kimg, *y):
         noise.rewind()
         with fast.autocast(settings, device):
-            return system.step(x, noise, kimg=kimg, **players)
+            return system.step(x, noise, *y, kimg=kimg, **players)
 
     recorded = GraphedStep(step, device)
     terms = []
     for k in range(steps):
         x = (low + (high - low) * torch.rand(batch, *system.image_shape, generator=rand)).to(device)
+        y = (torch.randint(2, (batch, labels), generator=rand).to(device),) if labels else ()
         kimg = k * batch / 1000
         for player in players.values():
             player.scale_lr(1 / (1 + k))
         noise.at(k)
-        found = recorded(x, kimg, system.kind(kimg, batch)) if graphed else step(x, kimg)
+        found = recorded(x, kimg, system.kind(kimg, batch), *y) if graphed else step(x, kimg, *y)
         terms.append({key: value.clone() for key, value in found.items()})
     return terms, {key: value.clone() for key, value in system.state_dict().items()}
 
@@ -56,6 +60,20 @@ def assert_same(a, b):
 def test_on_a_cpu_all_but_the_recording(name):
     steps = 2 * (WARM_UP + 2) + 1  # for IAN's two kinds of step
     assert_same(trained(name, "cpu", True, steps), trained(name, "cpu", False, steps))
+
+
+def test_labels_change_between_replays():
+    assert_same(trained("ali", "cpu", True, 8, labels=5), trained("ali", "cpu", False, 8, labels=5))
+
+
+@GPU
+@pytest.mark.parametrize("switches", [{}, {"bf16": True, "channels_last": True}])
+def test_labels_of_recorded_steps(switches):
+    with fast_exact():
+        switches = {"labels": 5, "one_pass": True, "fused": True, **switches}
+        assert_same(
+            trained("ali", "cuda", True, 30, **switches), trained("ali", "cuda", False, 30, **switches)
+        )
 
 
 @GPU

@@ -27,10 +27,11 @@ def test_presets_build(name, preset):
     with torch.device("meta"):
         system = module.build(p.config, (3, p.size, p.size))
         x = torch.empty(2, 3, p.size, p.size)
+        labels = (torch.empty(2, system.labels),) if system.labels else ()
     assert system.image_shape == (3, p.size, p.size)
     if system.has_encoder():
-        assert system.encode(x).shape == (2, system.z_dim)
-        assert system.reconstruct(x).shape == x.shape
+        assert system.encode(x, *labels).shape == (2, system.z_dim)
+        assert system.reconstruct(x, *labels).shape == x.shape
     else:
         assert system.decode(torch.empty(2, system.z_dim, device="meta")).shape == x.shape
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -177,11 +177,12 @@ def _run(c: Eval, extractor: Any, device: torch.device) -> tuple[list[report.Num
     assert c.run is not None
     system, record = load_run(c.run, c.ema, device)
     seen, held_out, what = _real(c, system, record)
-    real = held_out.take(spread(len(held_out), c.n or len(held_out)))
+    index = spread(len(held_out), c.n or len(held_out))
+    real, labels = held_out.take(index), held_out.conditions(index)
     how = How(c.samples, c.seed, c.splits, c.bn, c.code, c.walks, keep=c.cache)
     total = (how.samples or len(real)) + len(real) * (1 + system.has_encoder())
     with _bar(total) if extractor is not None else contextlib.nullcontext() as advance:
-        found = measure(system, real, extractor, how, advance)
+        found = measure(system, real, extractor, how, advance, labels)
     if c.probe and seen is not None:
         try:
             found += probes(system, seen, held_out, how)
@@ -202,6 +203,10 @@ def _real(c: Eval, system: System, record: dict[str, Any]) -> tuple[data.Images 
     """(images trained on, if they are at hand; images to measure with; what these are)"""
     channels, size, _ = system.image_shape
     run = from_json(Run, record["run"])
+
+    def conditioned(images: data.Images) -> data.Images:
+        return data.conditioned(images, system.labels, record["data"].get("attributes"))
+
     try:
         everything = data.load(
             run.data, size=run.size, channels=channels, skip_bad=run.skip_bad, cache=run.cache
@@ -209,19 +214,17 @@ def _real(c: Eval, system: System, record: dict[str, Any]) -> tuple[data.Images 
     except data.DataError as error:
         if c.data is None:
             raise UserError(f"{error}\n(the run's own data; --data gives another name or path)") from error
-        return None, data.load(c.data, size=size, channels=channels), c.data
-    seen, held_out = data.split(everything, run.held_out, run.seed)
+        return None, conditioned(data.load(c.data, size=size, channels=channels)), c.data
     if c.data is not None:
-        other = data.load(c.data, size=size, channels=channels)
-        if other.classes != everything.classes:  # labels of another kind
-            return None, other, c.data
-        return seen, other, c.data
+        other = conditioned(data.load(c.data, size=size, channels=channels))
+        alike = other.classes == everything.classes  # not labels of another kind
+        return data.split(everything, run.held_out, run.seed)[0] if alike else None, other, c.data
     if everything.fingerprint != record["data"]["fingerprint"]:
         print(
             f"bigan: {run.data} has changed since the training: it may have seen some of these images",
             file=sys.stderr,
         )
-    return seen, held_out, f"held out of {run.data}"
+    return *data.split(conditioned(everything), run.held_out, run.seed), f"held out of {run.data}"
 
 
 def _about(c: Eval, extractor: Any) -> dict[str, Any]:

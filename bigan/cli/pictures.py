@@ -4,6 +4,7 @@
 import dataclasses
 import difflib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,8 +14,10 @@ from torch import Tensor
 
 from bigan import data
 from bigan.cli import flags
+from bigan.data.images import LABELS, shuffled
 from bigan.engine import files, grid
 from bigan.engine.config import Run, from_json
+from bigan.engine.gallery import parts, spread
 from bigan.engine.loadrun import load_run
 from bigan.engine.noise import Noise
 from bigan.engine.walk import walk
@@ -42,6 +45,9 @@ class Common:
     out: Annotated[Path | None, default("RUN/COMMAND.png", "PNG")] = arg(
         None, "the picture, overwritten if it is there"
     )
+    attributes: Annotated[
+        str | None, default("those of the images; of new ones, of held-out images", "NAMES")
+    ] = arg(None, "of a conditional run: what is to be true of all images, names or numbers with commas")
     ema: bool = arg(True, "use the averaged weights, where the run has them")
     device: str = arg("auto", "auto (the GPU if there is one), cpu, cuda or cuda:N")
 
@@ -51,7 +57,7 @@ class Sample(Common):
     """Draw codes from N(0, I) and decode them."""
 
     n: int = arg(64, "how many images")
-    seed: int = arg(0, "decides the codes")
+    seed: int = arg(0, "decides the codes, and whose attributes are taken")
     npz: bool = arg(False, "also write the pixels beside the picture: NPZ, key images, uint8 [N, H, W, C]")
 
 
@@ -78,11 +84,18 @@ class Interpolate(Common):
 def sample(args: list[str]) -> int:
     """New images."""
     c = _parse(Sample, args)
-    system, _ = _load(c)
+    system, record = _load(c)
     noise = Noise(c.seed, next(system.parameters()).device).at(0)
+    labels = _given(c, system, record, c.n)
+    if labels is None:
+        images, _ = _held_out(record, "--attributes NAMES needs no data")
+        order = torch.from_numpy(shuffled(len(images), c.seed, 0, purpose=LABELS))
+        labels = _labels(
+            system, record, images, order[torch.arange(c.n) % len(images)]
+        )  # the first for any n
     with system.inference():
         z = system.prior(c.n, noise)
-        x = torch.cat([system.generate(part).cpu() for part in z.split(_chunk(system))])
+        x = torch.cat([system.generate(*part).cpu() for part in _parts(system, z, *labels)])
     out = _write(c, grid.grid(x, system.data_range))
     if c.npz:
         import numpy as np
@@ -97,9 +110,9 @@ def reconstruct(args: list[str]) -> int:
     """Originals beside reconstructions."""
     c = _parse(Reconstruct, args)
     system, record = _load_encoder(c)
-    x, what = _images(system, record, c.data, c.n)
+    (x, *labels), what = _images(c, system, record, c.n)
     with system.inference():
-        x_r = torch.cat([system.reconstruct(part).cpu() for part in _parts(system, x)])
+        x_r = torch.cat([system.reconstruct(*part).cpu() for part in _parts(system, x, *labels)])
     low, high = system.data_range
     mse = (x_r - x).square().mean().item() / (high - low) ** 2
     _write(c, grid.pairs(x, x_r, system.data_range))
@@ -113,7 +126,7 @@ def interpolate(args: list[str]) -> int:
     if c.steps < 2:
         raise UserError(f"--steps must be 2 or more, got {c.steps}")
     system, record = _load_encoder(c)
-    x, _ = _images(system, record, c.data, 2 * c.n)
+    (x, *labels), _ = _images(c, system, record, 2 * c.n)
     if len(x) < 2:
         raise UserError("interpolate needs two images or more")
     n = len(x) // 2
@@ -122,9 +135,12 @@ def interpolate(args: list[str]) -> int:
         x[n : 2 * n],
     )  # images far apart in the data, so of different classes where it is sorted by class
     with system.inference():
-        z = torch.cat([system.encode(part) for part in _parts(system, x[: 2 * n])])  # [2n, Z]
-        codes = walk(z[:n], z[n:], c.steps, c.path)  # [n, steps, Z]
-        between = torch.cat([system.decode(part).cpu() for part in codes.flatten(0, 1).split(_chunk(system))])
+        known = [t[: 2 * n] for t in (x, *labels)]
+        z = torch.cat([system.encode(*part) for part in _parts(system, *known)])  # [2n, Z]
+        codes = [walk(z[:n], z[n:], c.steps, c.path)]  # [n, steps, Z]
+        codes += [walk(t[:n].float(), t[n:].float(), c.steps, "line") for t in known[1:]]  # [n, steps, Y]
+        flat = [t.flatten(0, 1) for t in codes]
+        between = torch.cat([system.decode(*part).cpu() for part in _parts(system, *flat)])
     rows = torch.cat([a[:, None], between.unflatten(0, (n, c.steps)), b[:, None]], dim=1)
     _write(c, grid.grid(rows.flatten(0, 1), system.data_range, columns=c.steps + 2))
     return 0
@@ -176,28 +192,55 @@ def _near(path: Path) -> str:
     return f"; there are: {', '.join(map(str, runs[:5]))}" if runs else "; `bigan train introvae` makes one"
 
 
-def _images(system: System, record: dict[str, Any], source: str | None, n: int) -> tuple[Tensor, str]:
-    """Up to n real images in the system's range on the CPU, [n, C, H, W], and what they are."""
+def _images(c: Any, system: System, record: dict[str, Any], n: int) -> tuple[list[Tensor], str]:
+    """Up to n real images in the system's range on the CPU, [n, C, H, W], and their labels, if any; what they are."""
     channels, size, _ = system.image_shape
-    if source is not None:
-        images, what = data.load(source, size=size, channels=channels, limit=n), f"images of {source}"
+    if c.data is not None:
+        images, what = data.load(c.data, size=size, channels=channels, limit=n), f"images of {c.data}"
     else:
-        run = from_json(Run, record["run"])
-        try:
-            everything = data.load(run.data, size=run.size, skip_bad=run.skip_bad, cache=run.cache)
-        except data.DataError as error:
-            raise UserError(f"{error}\n(the run's own data; --data gives another name or path)") from error
-        if everything.fingerprint != record["data"]["fingerprint"]:
-            print(
-                f"bigan: {run.data} has changed since the training: it may have seen some of these images",
-                file=sys.stderr,
-            )
-        _, images = data.split(everything, run.held_out, run.seed)
-        what = f"held-out images of {run.data}"
+        images, what = _held_out(record, "--data gives another name or path")
     if len(images) < n:
         print(f"bigan: there are only {len(images)} {what}", file=sys.stderr)
-    index = torch.arange(min(n, len(images))) * len(images) // min(n, len(images))
-    return data.scale(images.take(index), system.data_range), what
+    index = spread(len(images), n)
+    labels = _given(c, system, record, len(index))
+    if labels is None:
+        labels = _labels(system, record, images, index)
+    return [data.scale(images.take(index), system.data_range), *labels], what
+
+
+def _held_out(record: dict[str, Any], instead: str) -> tuple[data.Images, str]:
+    """What the run held out of its own data, and what to call that."""
+    run = from_json(Run, record["run"])
+    try:
+        everything = data.load(run.data, size=run.size, skip_bad=run.skip_bad, cache=run.cache)
+    except data.DataError as error:
+        raise UserError(f"{error}\n(the run's own data; {instead})") from error
+    if everything.fingerprint != record["data"]["fingerprint"]:
+        print(
+            f"bigan: {run.data} has changed since the training: it may have seen some of these images",
+            file=sys.stderr,
+        )
+    return data.split(everything, run.held_out, run.seed)[1], f"held-out images of {run.data}"
+
+
+def _given(c: Any, system: System, record: dict[str, Any], n: int) -> tuple[Tensor, ...] | None:
+    """The labels that --attributes names, ([n, Y],); () for a system without any; None where images are to tell."""
+    if not system.labels:
+        if c.attributes is not None:
+            raise UserError(f"--attributes: {c.run} was trained without any (--labels 0)")
+        return ()
+    if c.attributes is None:
+        return None
+    words = filter(None, map(str.strip, c.attributes.split(",")))
+    return (data.having(record["data"]["attributes"], words).expand(n, -1),)
+
+
+def _labels(system: System, record: dict[str, Any], images: data.Images, index: Tensor) -> tuple[Tensor, ...]:
+    """([n, Y],), what a conditional system is told of the images at `index`."""
+    try:
+        return data.conditioned(images, system.labels, record["data"]["attributes"]).conditions(index)
+    except data.DataError as error:
+        raise UserError(f"{error}; --attributes NAMES gives the same to all") from error
 
 
 def _chunk(system: System) -> int:
@@ -206,9 +249,10 @@ def _chunk(system: System) -> int:
     return max(1, min(64, PIXELS // (h * w)))
 
 
-def _parts(system: System, x: Tensor) -> list[Tensor]:
+def _parts(system: System, *tensors: Tensor) -> Iterator[list[Tensor]]:
+    """Batches of tensors [n, ...] in step, on the system's device."""
     device = next(system.parameters()).device
-    return [part.to(device) for part in x.split(_chunk(system))]
+    return ([t.to(device) for t in part] for part in parts(_chunk(system), *tensors))
 
 
 def _write(c: Any, picture: Any) -> Path:

@@ -4,9 +4,10 @@
 by its name.  Nothing is ever downloaded, extracted to disk or unpickled by pickle's own rules.
 """
 
+from .attributes import conditioned, having
 from .batches import Batches, scale
 from .images import DataError, Images, split
 from .loader import load
 from .named import NAMES
 
-__all__ = ["NAMES", "Batches", "DataError", "Images", "load", "scale", "split"]
+__all__ = ["NAMES", "Batches", "DataError", "Images", "conditioned", "having", "load", "scale", "split"]

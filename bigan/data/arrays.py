@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from .images import DataError, Images, Want
 from .pool import check_memory, chunks
@@ -17,6 +18,7 @@ def assemble(
     labels: Iterable[int] | np.ndarray | None,
     want: Want,
     classes: list[str] | None = None,
+    attributes: Tensor | None = None,
 ) -> Images:
     """Put the images of `parts`, each [n, C, H, W] uint8 of any strides, one after the other.
 
@@ -35,6 +37,8 @@ def assemble(
     tags = None if labels is None else np.asarray(labels)
     if tags is not None and tags.shape != (total,):
         raise DataError(f"{where}: {total} images, but labels of shape {tags.shape}")
+    if attributes is not None and len(attributes) != total:
+        raise DataError(f"{where}: {total} images, but attributes of {len(attributes)}")
     picks = want.pick(total)
     channels = want.channels or c
     height, width = (want.size, want.size) if want.size else (h, w)
@@ -50,7 +54,8 @@ def assemble(
     for _ in chunks(len(picks), fill, want.progress):
         pass
     chosen = None if tags is None else torch.from_numpy(tags[picks].astype(np.int64))
-    return Images(torch.from_numpy(out), chosen, classes, where)
+    kept = None if attributes is None else attributes[torch.from_numpy(picks)]
+    return Images(torch.from_numpy(out), chosen, classes, where, attributes=kept)
 
 
 def _to(x: np.ndarray, channels: int, size: int | None) -> np.ndarray:

@@ -63,6 +63,8 @@ class Batches:
         self._home = torch.device("cpu") if stay else device  # where the order lies
         self.device, self._count = device, len(images)
         self.images = torch.empty(0) if stay else images.images.to(device)  # [N, C, H, W] uint8
+        attributes = images.attributes
+        self.attributes = None if attributes is None else attributes.to(self._home)  # [N, Y]
         self._epochs: dict[int, tuple[Tensor, Tensor]] = {}  # order, flips
 
     def __call__(self, step: int) -> Tensor:
@@ -71,6 +73,12 @@ class Batches:
         if self.flip:
             x = torch.where(flips.to(self.device)[:, None, None, None], x.flip(-1), x)
         return scale(x, self.data_range)
+
+    def labels(self, step: int) -> tuple[Tensor, ...]:
+        """The attributes of the images of batch `step`, ([B, Y],) on the device; () where the images have none."""
+        if self.attributes is None:
+            return ()
+        return (self.attributes.index_select(0, self.indices(step)).to(self.device),)
 
     def indices(self, step: int) -> Tensor:
         """Which images batch `step` shows, [B] int64; on the device, or where the images stay."""

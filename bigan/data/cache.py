@@ -35,8 +35,8 @@ class Mapped(Images):
 
     def __init__(self, pixels: Tensor, rows: Tensor, contents: str, **about: Any):
         self.pixels, self.rows, self.contents = pixels, rows, contents
-        self.labels, self.classes = about["labels"], about["classes"]
-        self.name, self.skipped, self.names = about["name"], about["skipped"], about["names"]
+        for name, value in about.items():
+            setattr(self, name, value)
 
     @property
     def images(self) -> Tensor:  # type: ignore[override]
@@ -61,11 +61,7 @@ class Mapped(Images):
         return self.pixels.index_select(0, self.rows[index])
 
     def __getitem__(self, index: Tensor) -> "Mapped":
-        return Mapped(
-            self.pixels, self.rows[index], self.contents, classes=self.classes, name=self.name,
-            labels=None if self.labels is None else self.labels[index], skipped=self.skipped,
-            names=self.names and [self.names[i] for i in index.tolist()],
-        )  # fmt: skip
+        return Mapped(self.pixels, self.rows[index], self.contents, **self._about(index))
 
 
 class Entry:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from . import cache
+from .attributes import Named
 from .decode import BadImage, decode, dimensions
 from .images import DataError, Images, Want, shown
 from .pool import check_memory, chunks
@@ -30,18 +31,28 @@ def gather(
     classes: list[str] | None,
     want: Want,
     stamp: str,
+    attributes: Named | None = None,
 ) -> Images:
     """Decode the images `names`, in that order: into memory, or into want.cache if they are not there yet.
 
     where: the folder or archive, for messages.  read(i): the bytes of image i; called from several threads.
     stamp: sizes and times of the files they lie in, which tell a cache whether it still holds them.
+    attributes: of all `names`; a cache leaves them out, so that it need not know when their table changes.
     """
+
+    def decoded(room: Callable[..., np.ndarray]) -> Images:
+        return _gather(where, names, read, labels, classes, want, room)
+
     if want.cache is None:
-        return _gather(where, names, read, labels, classes, want, in_memory(where))
-    picked = [names[i] for i in want.pick(len(names))]
-    return cache.through(
-        where, picked, stamp, want, lambda room: _gather(where, names, read, labels, classes, want, room)
-    )
+        images = decoded(in_memory(where))
+    else:
+        picked = [names[i] for i in want.pick(len(names))]
+        images = cache.through(where, picked, stamp, want, decoded)
+    if attributes is not None and images.names is not None:
+        place = {name: i for i, name in enumerate(names)}
+        values, images.attribute_names = attributes
+        images.attributes = values[torch.tensor([place[name] for name in images.names])]
+    return images
 
 
 def in_memory(where: str) -> Callable[..., np.ndarray]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,8 @@ class Want:
 class Images:
     """A data set in memory.
 
-    images: [N, C, H, W] uint8 on the CPU, C 1 or 3.  labels: [N] int64, or None.
+    images: [N, C, H, W] uint8 on the CPU, C 1 or 3.  labels: [N] int64, or None.  attributes: [N, Y] uint8 of 0
+    and 1 or float32, or None: what a system may be conditioned on (attributes.py).
     """
 
     images: Tensor
@@ -61,6 +63,8 @@ class Images:
     name: str = ""
     skipped: int = 0  # unreadable images left out
     names: list[str] | None = field(default=None, kw_only=True)  # of the files, inside their folder or zip
+    attributes: Tensor | None = field(default=None, kw_only=True)
+    attribute_names: list[str] | None = field(default=None, kw_only=True)  # of the Y, where they have any
 
     def __len__(self) -> int:
         return len(self.images)
@@ -74,19 +78,42 @@ class Images:
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of SHA-256 over shape and bytes: the same pictures in the same order, or not."""
-        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
-        digest.update(self.images.reshape(-1).numpy().data)
-        return digest.hexdigest()[:16]
+        return _digest(self.images)
+
+    @property
+    def attributes_fingerprint(self) -> str | None:
+        """The same of the attributes."""
+        return None if self.attributes is None else _digest(self.attributes)
 
     def take(self, index: Tensor) -> Tensor:
         """The pixels of the images at `index`, on the CPU.  [n] int64 -> [n, C, H, W] uint8"""
         return self.images.index_select(0, index)
 
+    def conditions(self, index: Tensor) -> tuple[Tensor, ...]:
+        """What a system is told of the images at `index` beside their pixels: (attributes [n, Y],), or nothing."""
+        return () if self.attributes is None else (self.attributes.index_select(0, index),)
+
     def __getitem__(self, index: Tensor) -> "Images":
         """The images at `index` [n] int64, in that order."""
-        labels = None if self.labels is None else self.labels[index]
-        names = self.names and [self.names[i] for i in index.tolist()]
-        return Images(self.images[index], labels, self.classes, self.name, self.skipped, names=names)
+        return Images(self.images[index], **self._about(index))
+
+    def _about(self, index: Tensor) -> dict[str, Any]:
+        """All but the pixels of the images at `index`."""
+        return {
+            "labels": None if self.labels is None else self.labels[index],
+            "classes": self.classes,
+            "name": self.name,
+            "skipped": self.skipped,
+            "names": self.names and [self.names[i] for i in index.tolist()],
+            "attributes": None if self.attributes is None else self.attributes[index],
+            "attribute_names": self.attribute_names,
+        }
+
+
+def _digest(x: Tensor) -> str:
+    digest = hashlib.sha256(repr(tuple(x.shape)).encode())
+    digest.update(x.reshape(-1).numpy().data)
+    return digest.hexdigest()[:16]
 
 
 def split(images: Images, holdout: int | float, seed: int) -> tuple[Images, Images]:
@@ -108,7 +135,7 @@ def split(images: Images, holdout: int | float, seed: int) -> tuple[Images, Imag
 
 
 # What a stream of random bits is for: streams of different purposes never meet.
-SPLIT, ORDER, FLIP = 1, 2, 3
+SPLIT, ORDER, FLIP, LABELS = 1, 2, 3, 4
 
 
 def random_bits(n: int, seed: int, index: int, purpose: int) -> np.ndarray:

@@ -2,7 +2,11 @@
 
 import json
 import logging
+from typing import Any
 
+import numpy as np
+
+from .attributes import Named, as_attributes
 from .images import DataError, shown
 
 log = logging.getLogger(__name__)
@@ -42,8 +46,8 @@ def _top(name: str, skip: int) -> str:
     return name[skip:end] if end > 0 else ""
 
 
-def by_json(where: str, text: bytes, names: list[str]) -> list[int] | None:
-    """Labels from `{"labels": [["00000/0.png", 6], ...]}`, or that as an object; None if there are none."""
+def by_json(where: str, text: bytes, names: list[str]) -> tuple[list[int] | None, Named | None]:
+    """Labels from `{"labels": [["00000/0.png", 6], ...]}`, or that as an object; where they are vectors, attributes."""
     try:
         table = json.loads(text)["labels"]
         pairs = table.items() if isinstance(table, dict) else table or ()
@@ -52,13 +56,23 @@ def by_json(where: str, text: bytes, names: list[str]) -> list[int] | None:
         why = f"{type(error).__name__}: {str(error)[:200]}"
         raise DataError(f'{where}: dataset.json is not {{"labels": [["name", 0], ...]}} ({why})') from error
     if not labels:
-        return None
-    if not all(type(label) is int and 0 <= label < 1 << 31 for label in labels.values()):
+        return None, None
+    vectors = all(map(_is_vector, labels.values()))
+    if not vectors and not all(type(label) is int and 0 <= label < 1 << 31 for label in labels.values()):
         log.warning("%s: the labels in dataset.json are not class numbers and are not used", where)
-        return None
+        return None, None
     lost = [name for name in names if name not in labels]
     if lost:
         raise DataError(
             f"{where}: dataset.json lacks {len(lost)} of {len(names)} images, such as {shown(lost[0])}"
         )
-    return [labels[name] for name in names]
+    found = [labels[name] for name in names]
+    if not vectors:
+        return found, None
+    if len(sizes := {len(vector) for vector in found}) > 1:
+        raise DataError(f"{where}: dataset.json has vectors of {min(sizes)} to {max(sizes)} numbers")
+    return None, (as_attributes(f"{where}: dataset.json", np.array(found, np.float32)), None)
+
+
+def _is_vector(label: Any) -> bool:
+    return isinstance(label, list) and bool(label) and all(type(number) in (int, float) for number in label)

@@ -10,7 +10,10 @@ from .images import DataError
 
 # name -> (how files and folders of it usually begin, what to put there)
 _COPIES = {
-    "celeba": (("celeba", "img_align_celeba"), "the folder or zip img_align_celeba"),
+    "celeba": (
+        ("celeba", "img_align_celeba"),
+        "the folder or zip img_align_celeba (and list_attr_celeba.txt, for attributes)",
+    ),
     "cifar10": (
         ("cifar10", "cifar-10-batches", "cifar-10-python", "cifar-10-binary"),
         "cifar-10-python.tar.gz, cifar-10-binary.tar.gz, or a zip of images in class folders",

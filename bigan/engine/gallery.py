@@ -1,5 +1,7 @@
 """What a run shows of itself: fixed samples, fixed held-out images and their reconstructions, one number."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -17,20 +19,27 @@ class Gallery:
     """Held-out images on the CPU, sent to `device` as they are needed."""
 
     def __init__(self, held_out: data.Images, device: torch.device):
-        self.images = held_out.take(spread(len(held_out), VAL_IMAGES))  # [N, C, H, W] uint8
+        at = spread(len(held_out), VAL_IMAGES)
+        self.images = held_out.take(at)  # [N, C, H, W] uint8
+        self.labels = held_out.conditions(at)  # ([N, Y],), or () for a system without
         self.device = device
         self.rows = max(1, min(ROWS, SHEET // max(held_out.shape[1:])))
 
     @torch.no_grad()
     def look(self, system: System, noise: Noise, batch: int) -> dict[str, grid.Image.Image]:
-        """Samples and, where there is an encoder, reconstructions. Draws from `noise` the same each time."""
+        """Samples and, where there is an encoder, reconstructions. Draws from `noise` the same each time.
+
+        What is conditioned has for samples the attributes of held-out images, for reconstructions its image's.
+        """
         span, rows, columns = system.data_range, self.rows, max(1, self.rows // 2)
         with system.inference():
-            samples = system.sample(rows * rows, noise.at(PICTURES))
+            of = spread_over(len(self.images), rows * rows)
+            samples = system.sample(rows * rows, noise.at(PICTURES), *self._labels(of))
             if not system.has_encoder():
                 return {"samples": grid.grid(samples, span, rows)}
-            x = self._real(spread(len(self.images), rows * columns), span)
-            x_r = torch.cat([system.reconstruct(part) for part in x.split(batch)])
+            index = spread(len(self.images), rows * columns)
+            x, labels = self._real(index, span), self._labels(index)
+            x_r = torch.cat([system.reconstruct(*part) for part in parts(batch, x, *labels)])
         return {
             "samples": grid.grid(samples, span, rows),
             "reconstructions": grid.pairs(x, x_r, span, columns),
@@ -44,14 +53,26 @@ class Gallery:
         with system.inference():
             for index in torch.arange(len(self.images)).split(batch):
                 x = self._real(index, system.data_range)
-                total += (system.reconstruct(x) - x).square().sum()
+                total += (system.reconstruct(x, *self._labels(index)) - x).square().sum()
         return total.item() / self.images.numel() / (high - low) ** 2
 
     def _real(self, index: Tensor, span: tuple[float, float]) -> Tensor:  # [n] -> [n, C, H, W]
         return data.scale(self.images[index].to(self.device), span)
 
+    def _labels(self, index: Tensor) -> tuple[Tensor, ...]:  # ([n, Y],), or ()
+        return tuple(t[index].to(self.device) for t in self.labels)
+
 
 def spread(n: int, at_most: int) -> Tensor:
     """Up to `at_most` of range(n), evenly: every class of a sorted data set has its share."""
-    count = min(n, at_most)
+    return spread_over(n, min(n, at_most))
+
+
+def spread_over(n: int, count: int) -> Tensor:
+    """`count` of range(n), evenly; some more than once where there are fewer."""
     return torch.arange(count) * n // count
+
+
+def parts(batch: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Tensors [N, ...] in step, up to `batch` rows at a time."""
+    return zip(*(t.split(batch) for t in tensors), strict=True)

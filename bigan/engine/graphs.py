@@ -1,10 +1,11 @@
 """A whole training step as a CUDA graph: one launch in place of some hundreds or thousands.
 
 The first steps of each kind (System.kind) run as they are, on a side stream, as PyTorch asks: they are steps of the
-training like any other. The next is recorded, then replayed. Between replays change the images, the noise's
-step number, dropout's seed and the step sizes, all of which lie in tensors that the graph goes on reading.
+training like any other. The next is recorded, then replayed. Between replays change the images and their labels, the
+noise's step number, dropout's seed and the step sizes, all of which lie in tensors that the graph goes on reading.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 WARM_UP = 3
-Step = Callable[[Tensor, float], dict[str, Tensor]]  # images and kimg to terms
+Step = Callable[..., dict[str, Tensor]]  # images, kimg and labels, if any, to terms
 
 
 class GraphedStep:
@@ -23,36 +24,37 @@ class GraphedStep:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._calls: dict[str, int] = {}
         self._recorded: dict[str, _Recording] = {}
-        self._x: Tensor | None = None  # the images' place
+        self._inputs: tuple[Tensor, ...] = ()  # the places of the images and labels
 
-    def __call__(self, x: Tensor, kimg: float, kind: str) -> dict[str, Tensor]:
+    def __call__(self, x: Tensor, kimg: float, kind: str, *labels: Tensor) -> dict[str, Tensor]:
         """The terms stay where they are until the next call of this kind: copy what is to last."""
-        x = self._placed(x)
+        places = self._placed(x, *labels)
         if kind not in self._recorded:
+            call = functools.partial(self._step, places[0], kimg, *places[1:])
             self._calls[kind] = self._calls.get(kind, 0) + 1
             if self._calls[kind] <= WARM_UP:
-                return self._aside(x, kimg)
-            self._recorded[kind] = _Recording(lambda: self._step(x, kimg), self._device)
+                return self._aside(call)
+            self._recorded[kind] = _Recording(call, self._device)
         return self._recorded[kind].replay()
 
-    def _placed(self, x: Tensor) -> Tensor:
-        if self._x is None:
-            self._x = x.clone(memory_format=torch.preserve_format)
-        elif x.shape != self._x.shape:
-            raise ValueError(
-                f"a recorded step takes batches of {list(self._x.shape)} only, got {list(x.shape)}"
-            )
-        else:
-            self._x.copy_(x)
-        return self._x
+    def _placed(self, *given: Tensor) -> tuple[Tensor, ...]:
+        if not self._inputs:
+            self._inputs = tuple(t.clone(memory_format=torch.preserve_format) for t in given)
+        for place, t in zip(self._inputs, given, strict=True):
+            if t.shape != place.shape:
+                raise ValueError(
+                    f"a recorded step takes batches of {list(place.shape)} only, got {list(t.shape)}"
+                )
+            place.copy_(t)
+        return self._inputs
 
-    def _aside(self, x: Tensor, kimg: float) -> dict[str, Tensor]:
+    def _aside(self, call: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         if self._stream is None:
-            return self._step(x, kimg)
+            return call()
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            terms = self._step(x, kimg)
+            terms = call()
         current.wait_stream(self._stream)
         for term in terms.values():
             term.record_stream(current)

@@ -45,17 +45,13 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
     device = run.torch_device
     module = systems.load(system_name)
     images = data.load(run.data, size=run.size, skip_bad=run.skip_bad, cache=run.cache)
-    seen, held_out = data.split(images, run.held_out, run.seed)
-    if not len(held_out):
-        raise UserError(f"--holdout {run.holdout:g} leaves no image to test on")
     with ranks.joined(device), exact(device):
         ranks.share(run.batch)  # refused before anything is built
         system = build(module, config, images.shape, run.seed).to(device)
-        if system.labels:
-            raise UserError(
-                f"{system_name} with --labels {system.labels} needs as many attributes of each image, which "
-                "no data format gives yet; train without, or call the system's step with labels of your own"
-            )
+        images = data.conditioned(images, system.labels)
+        seen, held_out = data.split(images, run.held_out, run.seed)
+        if not len(held_out):
+            raise UserError(f"--holdout {run.holdout:g} leaves no image to test on")
         run = fast.resolve(run, system, device, tell)
         fast.prepare(run, system)
         if run.recompute:
@@ -74,6 +70,9 @@ def train(system_name: str, config: Any, run: Run, preset: str = "") -> Path:
             "run": to_json(run),
             "data": {"name": images.name, "fingerprint": images.fingerprint},
         }
+        if system.labels:
+            record["data"]["attributes"] = images.attribute_names
+            record["data"]["attributes_fingerprint"] = images.attributes_fingerprint
         if run.init_from:
             record["init"] = start_from(system, run)
         during = _during(run, held_out)
@@ -143,10 +142,11 @@ class Training:
                     player.scale_lr(self.system.lr_scale(kimg))
                 with phase("data"):
                     x = fast.laid_out(self.run, self.batches(step))
+                    labels = self.batches.labels(step)
                 self.noise.at(step)
                 with phase("step"):
                     kind = self.system.kind(kimg, when.batch)
-                    terms = graphed(x, kimg, kind) if graphed else self.step(x, kimg)
+                    terms = graphed(x, kimg, kind, *labels) if graphed else self.step(x, kimg, *labels)
                 self.meter.update(step, terms)
                 if ema:
                     with phase("average"):
@@ -160,11 +160,11 @@ class Training:
                     return step + 1
         return when.total
 
-    def step(self, x: torch.Tensor, kimg: float) -> dict[str, torch.Tensor]:
+    def step(self, x: torch.Tensor, kimg: float, *labels: torch.Tensor) -> dict[str, torch.Tensor]:
         """One step of the system, as the run has it."""
         self.noise.rewind()
         with fast.autocast(self.run, self.device):
-            return self.system.step(x, self.noise, kimg=kimg, **self.state.players)
+            return self.system.step(x, self.noise, *labels, kimg=kimg, **self.state.players)
 
     def report(self, done: int, bar: Progress, stop: bool = False, overdue: bool = False) -> None:
         """After `done` steps, what is due: terms, then pictures, then a checkpoint of all that."""

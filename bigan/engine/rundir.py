@@ -193,7 +193,7 @@ def _identity(record: dict[str, Any]) -> dict[str, Any]:
     flat |= {f"--{k.replace('_', '-')}": v for k, v in record["run"].items() if k not in FREE}
     flat |= {f"--{k.replace('_', '-')}": v for k, v in record["config"].items()}
     flat |= {f"--init-from {k}": v for k, v in record.get("init", {}).items()}
-    return flat | {f"data {k}": v for k, v in record["data"].items() if k != "name"}
+    return flat | {f"data {k}": v for k, v in record["data"].items() if k not in ("name", "attributes")}
 
 
 def _short(value: Any) -> str:

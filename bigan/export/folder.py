@@ -31,17 +31,23 @@ Encoder and generator, trained with bigan {version} on {images:g} thousand image
 import bigan
 
 model = bigan.load("path/or/hub-id")
-images = model.sample(16)  # [16, {channels}, {side}, {side}], pixels in [0, 1]
+{labels}images = model.sample(16{given})  # [16, {channels}, {side}, {side}], pixels in [0, 1]
 {use}
 ```
 """
-USE = "codes = model.encode(images)  # [16, {z_dim}]\nagain = model.decode(codes)  # or model.reconstruct(images)"
+LABELS = "labels = model.having({name!r})  # of model.attributes, or [16, {labels}] for images one by one\n"
+USE = (
+    "codes = model.encode(images{given})  # [16, {z_dim}]\n"
+    "again = model.decode(codes{given})  # or model.reconstruct(images{given})"
+)
 
 
 def describe(record: dict[str, Any]) -> dict[str, Any]:
     """config.json of the exported model of a run, from what `load_run` gives of the run."""
     kept = {name: record[name] for name in ("system", "preset", "image_shape", "config")}
     trained = {**record["trained"], "data": Path(record["data"]["name"]).name, "seed": record["run"]["seed"]}
+    if names := record["data"].get("attributes"):
+        kept["attributes"] = names
     return {"format": FORMAT, "bigan": bigan.__version__, **kept, "trained": trained}
 
 
@@ -59,10 +65,13 @@ def write(path: Path, system: System, record: dict[str, Any]) -> None:
     files.write(path / WEIGHTS, safetensors.torch.save(tensors, {"format": "pt"}))
     files.write(path / "config.json", (json.dumps(record, indent=2) + "\n").encode())
     channels, side, _ = system.image_shape
+    given = ", labels=labels" if system.labels else ""
     card = CARD.format(
         system=record["system"], side=side, channels=channels, version=record["bigan"],
         images=record["trained"]["kimg"], data=record["trained"]["data"],
-        use=USE.format(z_dim=system.z_dim) if system.has_encoder() else "# it has no encoder",
+        use=USE.format(z_dim=system.z_dim, given=given) if system.has_encoder() else "# it has no encoder",
+        labels=LABELS.format(name=record["attributes"][0], labels=system.labels) if system.labels else "",
+        given=given,
     )  # fmt: skip
     files.write(path / "README.md", card.encode())
 

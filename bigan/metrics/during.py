@@ -20,12 +20,13 @@ class During:
             raise UserError(
                 f"--eval-every needs {LEAST} held-out images or more (--holdout, --eval-images), got {few}"
             )
-        self.real = held_out.take(spread(len(held_out), run.eval_images))
+        at = spread(len(held_out), run.eval_images)
+        self.real, self.labels = held_out.take(at), held_out.conditions(at)
         name = run.extractor
         self.extractor = None if name == "none" else extractors.load(name, run.torch_device)
         self.how = How(seed=run.seed, keep=True)
 
     def __call__(self, system: System) -> dict[str, float]:
         """Numbers by name, the extractor's with its label, and of how many images they are."""
-        numbers: list[Number] = evaluate(system, self.real, self.extractor, self.how)
+        numbers: list[Number] = evaluate(system, self.real, self.extractor, self.how, labels=self.labels)
         return {**{n.name: n.value for n in numbers}, "eval_images": len(self.real)}

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bigan import data
 from bigan.engine import grid
-from bigan.engine.gallery import spread
+from bigan.engine.gallery import parts, spread, spread_over
 from bigan.engine.noise import PICTURES, Noise
 from bigan.engine.walk import walk
 from bigan.metrics import compare
@@ -56,20 +56,24 @@ def evaluate(
     extractor: Extractor | None,
     how: How = How(),
     progress: Callable[[int], None] | None = None,
+    labels: Sequence[Tensor] = (),
 ) -> list[Number]:
     """The numbers of samples, and where there is an encoder of reconstructions and codes.
 
     real: [N, C, H, W] uint8, images that the system was not trained on.  extractor: None for the numbers that
-    need none.  Every image is rounded to 8 bits first, as if it had been saved.
+    need none.  labels: of a conditional system, ([N, Y],) of the images; its samples have them too, spread evenly.
+    Every image is rounded to 8 bits first, as if it had been saved.
     """
     need(len(real) >= compare.LEAST, "evaluate", f"images must be {compare.LEAST} or more", len(real))
     runner = Runner(system, how)
-    z, fake = runner.sample(how.samples or len(real))
+    n = how.samples or len(real)
+    drawn = [t[spread_over(len(t), n)] for t in labels]  # of the samples
+    z, fake = runner.sample(n, *drawn)
     found: list[Number] = []
     rec = None
     if system.has_encoder():
-        rec = runner.reconstruct(real)
-        found += [*compare.pixels(real, rec), *runner.latent_errors(z)]
+        rec = runner.reconstruct(real, *labels)
+        found += [*compare.pixels(real, rec), *runner.latent_errors(z, *drawn)]
     if extractor is not None:
         features = [extract(extractor, real, keep=how.keep, progress=progress)]
         features += [extract(extractor, x, progress=progress) for x in (fake, rec) if x is not None]
@@ -77,14 +81,17 @@ def evaluate(
         if rec is not None:
             made += compare.dissimilarity(features[0], features[2], extractor, how.splits)
         if how.walks:
-            made.append(smoothness(runner, extractor))
+            made.append(smoothness(runner, extractor, *labels))
         found += made
     return [dataclasses.replace(n, mode=runner.mode) for n in found]
 
 
 def probes(system: System, seen: data.Images, held_out: data.Images, how: How = How()) -> list[Number]:
-    """What linear classifiers read from the codes of labelled images: error of an L2-SVM, accuracy of a probe."""
-    if seen.labels is None or held_out.labels is None or not system.has_encoder():
+    """What linear classifiers read from the codes of labelled images: error of an L2-SVM, accuracy of a probe.
+
+    Nothing of a conditional system, whose encoder is told what they would look for.
+    """
+    if seen.labels is None or held_out.labels is None or not system.has_encoder() or system.labels:
         return []
     if len(seen.labels.unique()) < 2:
         return []
@@ -101,8 +108,8 @@ def probes(system: System, seen: data.Images, held_out: data.Images, how: How = 
     return found
 
 
-def smoothness(runner: "Runner", extractor: Extractor) -> Number:
-    """Path length between random codes from the prior."""
+def smoothness(runner: "Runner", extractor: Extractor, *labels: Tensor) -> Number:
+    """Path length between random codes from the prior; of a conditional system with the same labels at both."""
     n, noise = runner.how.walks, runner.noise
     a, b = runner.system.prior(2 * n, noise.at(PICTURES - 1)).chunk(2)  # [n, Z] each
     t = torch.rand(n, generator=torch.Generator().manual_seed(runner.how.seed)).to(a)
@@ -110,7 +117,8 @@ def smoothness(runner: "Runner", extractor: Extractor) -> Number:
     path = walk(a, b, steps + 1)  # [n, steps + 1, Z]
     at = (t * steps).long().clamp(max=steps - 1)  # [n]
     rows = torch.arange(n, device=a.device)
-    ends = [runner.decode(path[rows, i]) for i in (at, at + 1)]
+    drawn = [t[spread_over(len(t), n)] for t in labels]
+    ends = [runner.decode(path[rows, i], *drawn) for i in (at, at + 1)]
     near, far = (extract(extractor, x).features for x in ends)
     return number(
         "path length", path_length(near, far, STEP), "lower", fake=2 * n, extractor=extractor.label,
@@ -127,32 +135,36 @@ class Runner:
         self.noise = Noise(how.seed, self.device)
         kinds = [f"batch norm: {how.bn} statistics"] if any(map(_is_norm, system.modules())) else []
         stochastic = type(system).infer is not System.infer
-        self.mode = ", ".join(kinds + ([f"{how.code} code"] if stochastic else []))
+        kinds += [f"{how.code} code"] if stochastic else []
+        self.mode = ", ".join(
+            kinds + (["conditioned on the real images' attributes"] if system.labels else [])
+        )
 
-    def sample(self, n: int) -> tuple[Tensor, Tensor]:
+    def sample(self, n: int, *labels: Tensor) -> tuple[Tensor, Tensor]:
         """(codes [n, Z], their images [n, C, H, W] uint8)"""
         z = self.system.prior(n, self.noise.at(PICTURES))
-        return z, self.decode(z, self.system.generate)
+        return z, self.decode(z, *labels, by=self.system.generate)
 
-    def decode(self, z: Tensor, decode: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def decode(self, z: Tensor, *labels: Tensor, by: Callable[..., Tensor] | None = None) -> Tensor:
         """[n, Z] -> [n, C, H, W] uint8 on the CPU"""
         with self.inference():
-            return torch.cat([self.saved((decode or self.system.decode)(p)) for p in z.split(self.how.batch)])
+            return torch.cat([self.saved((by or self.system.decode)(*p)) for p in self.parts(z, *labels)])
 
-    def codes(self, images: Tensor) -> Tensor:
+    def codes(self, images: Tensor, *labels: Tensor) -> Tensor:
         """[N, C, H, W] uint8 -> [N, Z] on the CPU"""
         with self.inference():
-            return torch.cat([code.cpu() for code in self._codes(images)])
+            return torch.cat([code.cpu() for code, *_ in self._codes(images, *labels)])
 
-    def reconstruct(self, images: Tensor) -> Tensor:
+    def reconstruct(self, images: Tensor, *labels: Tensor) -> Tensor:
         """[N, C, H, W] uint8 -> the same"""
         with self.inference():
-            return torch.cat([self.saved(self.system.decode(code)) for code in self._codes(images)])
+            return torch.cat([self.saved(self.system.decode(*p)) for p in self._codes(images, *labels)])
 
-    def latent_errors(self, z: Tensor) -> list[Number]:
+    def latent_errors(self, z: Tensor, *labels: Tensor) -> list[Number]:
         """How far E(G(z)) is from z."""
+        system = self.system
         with self.inference():
-            pairs = [(p, self.system.encode(self.system.generate(p))) for p in z.split(self.how.batch)]
+            pairs = [(p, system.encode(system.generate(p, *y), *y)) for p, *y in self.parts(z, *labels)]
         a, b = (torch.cat(side).double() for side in zip(*pairs, strict=True))
         cosine = torch.nn.functional.cosine_similarity(a, b).mean().item()
         about = {"fake": len(z)}
@@ -179,11 +191,16 @@ class Runner:
                     module.train()
             yield
 
-    def _codes(self, images: Tensor) -> Iterator[Tensor]:
-        noise = self.noise.at(PICTURES)
-        for part in images.split(self.how.batch):
-            x = data.scale(part.to(self.device), self.system.data_range)
-            yield self.system.encode(x) if self.how.code == "mean" else self.system.infer(x, noise)
+    def parts(self, *tensors: Tensor) -> Iterator[list[Tensor]]:
+        """Batches of tensors [N, ...] in step, on the device."""
+        return ([t.to(self.device) for t in part] for part in parts(self.how.batch, *tensors))
+
+    def _codes(self, images: Tensor, *labels: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """(codes, their labels if any)"""
+        noise, system = self.noise.at(PICTURES), self.system
+        for part, *y in self.parts(images, *labels):
+            x = data.scale(part, system.data_range)
+            yield (system.encode(x, *y) if self.how.code == "mean" else system.infer(x, noise, *y), *y)
 
 
 def _is_norm(module: nn.Module) -> bool:

@@ -23,9 +23,9 @@ Where the authors' code and their paper differ:
 - "beta2 = 10^-3" is 1 - beta2 of the framework of the time.
 Reconstructions are of the posterior's mean; the authors draw from it.
 
-With `labels` attributes an image all three networks see a linear embedding of these: the encoder before its
-last layer, the decoder and the critic's joint tower with their inputs. The authors' code never trains the
-embedding, so ours is a constant.
+With `labels` attributes an image, or classes, one-hot, all three networks see a linear embedding of these: the encoder
+before its last layer, the decoder and the critic's joint tower with their inputs. The authors' code never trains
+the embedding, so ours is a constant.
 """
 
 import dataclasses
@@ -59,7 +59,7 @@ class Config:  # the defaults are the authors' for CIFAR-10
     variant: Literal["official", "paper"] = arg("official", "where the critic's dropout lies, with maxout")
     output: Literal["sigmoid", "linear"] = arg("sigmoid", "the decoder's last function")
     noise: int = arg(0, "channels of noise that a non-Gaussian encoder reads with the image; 0: Gaussian")
-    labels: int = arg(0, "attributes an image that condition all networks")
+    labels: int = arg(0, "attributes of an image, or classes, that condition all networks")
     embedding: int = arg(256, "size of their embedding")
     init_std: float = arg(0.01, "deviation of the initial weights")
     lr: float = arg(1e-4, "Adam step size of both players")
@@ -139,8 +139,8 @@ class ALI(System):
         silence = x.new_zeros(x.shape[0], self.config.noise, *x.shape[2:])  # any batch, also when traced
         return self.enc(torch.cat([x, silence], dim=1), self.embed(labels))[:, : self.z_dim]
 
-    def infer(self, x: Tensor, noise) -> Tensor:
-        return self.posterior(x, noise, None)[0]
+    def infer(self, x: Tensor, noise, labels: Tensor | None = None) -> Tensor:
+        return self.posterior(x, noise, self.embed(labels))[0]
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.dec(joined(z, self.embed(labels)))
@@ -173,7 +173,7 @@ IMAGENET = Config(
     critic_z=(2048, 2048), critic_xz=(4096, 4096), critic_z_bias=True,
     z_dim=256, slope=0.01, maxout=1, dropout=(0.2, 0.2),
 )  # fmt: skip
-# CelebA with its 40 attributes, batch 128: for a loop of your own, as no data format here gives attributes
+# CelebA with its 40 attributes
 CELEBA_CONDITIONAL = dataclasses.replace(CELEBA, labels=40)
 # 25 Gaussians in the plane as images of one pixel and two channels: scripts/ali_mixture.py
 MIXTURE = Config(
@@ -198,6 +198,7 @@ PRESETS = {
     "cifar10": Preset(CIFAR10, batch=100, kimg=291_375, size=32, note="not yet run"),
     "svhn": Preset(SVHN, batch=100, kimg=53_113.1, size=32, note="not yet run"),
     "celeba": Preset(CELEBA, batch=100, kimg=20_020.71, size=64, note="not yet run"),
+    "celeba-conditional": Preset(CELEBA_CONDITIONAL, batch=128, kimg=20_020.71, size=64, note="not yet run"),
     "imagenet64": Preset(IMAGENET, batch=128, kimg=160_145.875, size=64, note="not yet run"),
 }  # fmt: skip
 

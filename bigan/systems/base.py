@@ -167,12 +167,14 @@ class System(nn.Module, abc.ABC):
     """A generator z -> x, with few exceptions an encoder x -> z, and the rule that trains them.
 
     A final class a system: its `step` is the paper's algorithm and nothing else. One without an encoder
-    leaves `encode` out: it gives samples alone.
+    leaves `encode` out: it gives samples alone. One that is conditioned on `labels` attributes of each image has
+    them as another argument, [B, Y], of step, encode, infer and decode; callers hold them as a tuple, which is
+    empty for the others: system.encode(x, *labels).
     """
 
     data_range: tuple[float, float]  # of the images that step and encode take and decode gives
     z_dim: int
-    labels: int = 0  # attributes of each image that step needs beside it
+    labels: int = 0  # attributes of each image that are needed beside it
     second_derivatives: bool = False  # whether step differentiates the gradient of a network
     one_pass: bool = False  # whether its games are played by one backward: systems/onepass.py
 
@@ -188,7 +190,7 @@ class System(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def step(self, x: Tensor, noise, *args: Any, **players: Any) -> dict[str, Tensor]:
-        """One training step, called as step(x, noise, kimg=thousands of images seen before, **players).
+        """One training step, called as step(x, noise, *labels, kimg=thousands of images seen before, **players).
 
         x: [B, C, H, W]. Draws from `noise` (bigan.engine.noise.Noise) alone. Returns its terms as
         detached scalars, and never waits for the device.
@@ -234,18 +236,18 @@ class System(nn.Module, abc.ABC):
         """n codes from N(0, I).  -> [n, Z]"""
         return noise.normal(n, self.z_dim, next(self.parameters()).dtype)
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor, *labels: Tensor) -> Tensor:
         """G(E(x)).  [B, C, H, W] -> [B, C, H, W]"""
-        return self.decode(self.encode(x))
+        return self.decode(self.encode(x, *labels), *labels)
 
-    def generate(self, z: Tensor) -> Tensor:
+    def generate(self, z: Tensor, *labels: Tensor) -> Tensor:
         """decode, for codes that come from the prior: with statistics of their own, `dec_prior`, where kept."""
         with getattr(self, "dec_prior", contextlib.nullcontext()):
-            return self.decode(z)
+            return self.decode(z, *labels)
 
-    def sample(self, n: int, noise) -> Tensor:
+    def sample(self, n: int, noise, *labels: Tensor) -> Tensor:
         """n images from the prior.  -> [n, C, H, W]"""
-        return self.generate(self.prior(n, noise))
+        return self.generate(self.prior(n, noise), *labels)
 
     @contextlib.contextmanager
     def inference(self) -> Iterator["System"]:

@@ -1,16 +1,17 @@
-"""A zip of images, read in place and never extracted; labels as in a folder."""
+"""A zip of images, read in place and never extracted; labels and attributes as in a folder."""
 
 import posixpath
 import threading
 import zipfile
 from pathlib import Path
 
+from ..attributes import TABLE, by_table
 from ..decode import MAX_BYTES, SUFFIXES, BadImage
 from ..encoded import gather
 from ..images import DataError, Images, Want
 from ..labels import by_folder, by_json
 from . import head, stamp
-from .folder import no_images
+from .folder import beside, no_images
 
 TITLE = "a zip of images"
 ORDER = 5  # .npz is a zip too
@@ -27,7 +28,7 @@ def read(path: Path, want: Want) -> Images:
         names = [name for name in members if name.lower().endswith(SUFFIXES)]
         if not names:
             raise DataError(f"{where}: {no_images(list(members))}")
-        labels, classes = None, None
+        labels, classes, attributes = None, None, None
         tables = [name for name in members if name.endswith("dataset.json")]
         table = min(
             (name for name in tables if posixpath.basename(name) == "dataset.json"), key=len, default=None
@@ -35,16 +36,20 @@ def read(path: Path, want: Want) -> Images:
         if table is not None:
             base = table.removesuffix("dataset.json")
             inside = [name.removeprefix(base) for name in names]
-            labels = by_json(where, _read(archive, members[table]), inside)
+            labels, attributes = by_json(where, _read(archive, members[table]), inside)
         else:
             names, labels, classes = by_folder(where, names)
+        inside = [name for name in members if posixpath.basename(name) == TABLE]
+        texts = [(f"{where}: {name}", _read(archive, members[name])) for name in inside]
+        for which, text in (texts or [(str(file), file.read_bytes()) for file in beside(path)])[:1]:
+            attributes = by_table(which, text, names) or attributes
         lock = threading.Lock()
 
         def read_one(i: int) -> bytes:
             with lock:  # one file handle for all threads
                 return _read(archive, members[names[i]])
 
-        return gather(where, names, read_one, labels, classes, want, stamp(path))
+        return gather(where, names, read_one, labels, classes, want, stamp(path), attributes)
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

@@ -1,9 +1,10 @@
-"""A folder of images; class folders are labels, or StyleGAN's dataset.json has them."""
+"""A folder of images; class folders are labels, or StyleGAN's dataset.json has them; attributes from a table."""
 
 import os
 from collections import Counter
 from pathlib import Path
 
+from ..attributes import TABLE, by_table
 from ..decode import MAX_BYTES, SUFFIXES, BadImage
 from ..encoded import gather
 from ..images import DataError, Images, Want
@@ -25,11 +26,14 @@ def read(path: Path, want: Want) -> Images:
         packed = [name for name in files if name.lower().endswith((".zip", ".npz", ".mat", ".tar.gz"))][:3]
         hint = f"; did you mean {' or '.join(repr(str(path / name)) for name in packed)}?" if packed else ""
         raise DataError(f"{path}: {no_images(files)}{hint}")
-    labels, classes = None, None
+    labels, classes, attributes = None, None, None
     if "dataset.json" in files:
-        labels = by_json(str(path), (path / "dataset.json").read_bytes(), names)
+        labels, attributes = by_json(str(path), (path / "dataset.json").read_bytes(), names)
     else:
         names, labels, classes = by_folder(str(path), names)
+    inside = [path / name for name in files if name.rpartition("/")[2] == TABLE]
+    for table in (inside or beside(path))[:1]:
+        attributes = by_table(str(table), table.read_bytes(), names) or attributes
 
     def read_one(i: int) -> bytes:
         with open(path / names[i], "rb") as file:
@@ -39,7 +43,13 @@ def read(path: Path, want: Want) -> Images:
         return data
 
     seen = stamp(*(path / name for name in names)) if want.cache else ""
-    return gather(str(path), names, read_one, labels, classes, want, seen)
+    return gather(str(path), names, read_one, labels, classes, want, seen, attributes)
+
+
+def beside(path: Path) -> list[Path]:
+    """CelebA's table of attributes next to its folder or zip."""
+    table = path.absolute().parent / TABLE
+    return [table] if table.is_file() else []
 
 
 def no_images(files: list[str]) -> str:

@@ -1,4 +1,7 @@
-"""A NumPy file: images [N, H, W], [N, H, W, C] or [N, C, H, W], uint8 or float in [0, 1]; labels if any."""
+"""A NumPy file: images [N, H, W], [N, H, W, C] or [N, C, H, W], uint8 or float in [0, 1].
+
+Where it has them, also labels [N] and attributes [N, Y].
+"""
 
 import zipfile
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..arrays import assemble
+from ..attributes import as_attributes
 from ..images import DataError, Images, Want
 from ..pool import check_memory
 
@@ -39,7 +43,9 @@ def read(path: Path, want: Want) -> Images:
             )
         tags = next((names[name] for name in _LABELS if name in names and names[name] != found), None)
         labels = None if tags is None else _labels(where, file[tags])
-        return assemble(where, [_images(where, file[found])], labels, want)
+        given = names.get("attributes")
+        attributes = None if given is None else as_attributes(where, file[given])
+        return assemble(where, [_images(where, file[found])], labels, want, attributes=attributes)
 
 
 def _labels(where: str, labels: np.ndarray) -> np.ndarray:
