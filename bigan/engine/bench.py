@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bigan.data import scale
 from bigan.engine import fast
@@ -69,6 +70,7 @@ class _Steps(Iterator[float]):
         fast.prepare(self.run, self.system)
         pixels = torch.randint(256, (run.batch, channels, run.size, run.size), dtype=torch.uint8)
         self.x = fast.laid_out(self.run, scale(pixels, self.system.data_range).to(self.device))
+        self.labels = (self.x.new_ones(run.batch, self.system.labels),) if self.system.labels else ()
         with torch.no_grad():
             self.system.prepare(self.x)
         self.players = self.system.players()
@@ -76,7 +78,7 @@ class _Steps(Iterator[float]):
         self.noise, self.done = Noise(run.seed, self.device), 0
         if self.run.compile:
             fast.compile_networks(self.system)
-        self.call: Callable[..., Any] = lambda x, kimg, kind: self._step(x, kimg)
+        self.call: Callable[..., Any] = lambda x, kimg, kind, *labels: self._step(x, kimg, *labels)
         if self.run.cuda_graph:
             self.call = GraphedStep(self._step, self.device)
         for _ in range(WARM_UP + 1 if self.run.cuda_graph else 1):  # and what is recorded or compiled once
@@ -86,14 +88,13 @@ class _Steps(Iterator[float]):
         start = time.perf_counter()
         kimg = self.run.kimg + self.done * self.run.batch / 1000  # beyond a warm-up, the algorithm whole
         self.noise.at(self.done)
-        self.call(self.x, kimg, self.system.kind(kimg, self.run.batch))
+        self.call(self.x, kimg, self.system.kind(kimg, self.run.batch), *self.labels)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         self.done += 1
         return time.perf_counter() - start
 
-    def _step(self, x: torch.Tensor, kimg: float) -> dict[str, torch.Tensor]:
+    def _step(self, x: Tensor, kimg: float, *labels: Tensor) -> dict[str, Tensor]:
         self.noise.rewind()
-        labels = (x.new_ones(len(x), self.system.labels),) if self.system.labels else ()
         with fast.autocast(self.run, self.device):
             return self.system.step(x, self.noise, *labels, kimg=kimg, **self.players)
