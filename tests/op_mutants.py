@@ -23,8 +23,8 @@ CPU: dict[str, list[tuple[str, str]]] = {
         ("0.5 * sum *", "0.25 * sum *"),
     ],
     "philox_normal": [
-        ("group0 + static_cast<uint32_t>(g)", "group0 - static_cast<uint32_t>(g)"),
-        ("words[3][g] = out.word[3];", "words[3][g] = out.word[2];"),
+        ("words[2][g], words[3][g]}};", "words[2][g], words[2][g]}};"),
+        ("eps[4 * g + k] = quarter", "eps[4 * g + 3 - k] = quarter"),
         ("static_cast<uint32_t>(first / 4)", "static_cast<uint32_t>(first / 2)"),
     ],
     "sphere_normalize": [
