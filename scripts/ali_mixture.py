@@ -1,6 +1,6 @@
 """Trains ALI on 25 Gaussians in the plane and counts how many of them its samples cover (the paper's toy).
 
-    python scripts/ali_mixture.py [--seeds 5] [--kimg 500] [--lr 1e-4] [--device cpu]
+    python scripts/ali_mixture.py [--seeds 5] [--kimg 500] [--lr 1e-4] [--device cpu] [--fast]
 
 The data are 100,000 points of the grid {-4, -2, 0, 2, 4}^2, standard deviation 0.05. A seed's 10,000 samples
 are each assigned to the most likely Gaussian, which is the nearest; one that gets none is dropped. The paper
@@ -30,11 +30,12 @@ def main() -> None:
         "--lr", type=float, default=ali.MIXTURE.lr, help="more for a run much shorter than theirs"
     )
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--fast", action="store_true", help="one backward for both players, fused Adam")
     args = parser.parse_args()
     found = []
     for seed in range(args.first, args.first + args.seeds):
         begun = time.perf_counter()
-        modes, near, error = train(seed, args.kimg, args.lr, args.device)
+        modes, near, error = train(seed, args.kimg, args.lr, args.device, args.fast)
         found.append(modes)
         seconds = time.perf_counter() - begun
         print(

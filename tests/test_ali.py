@@ -371,6 +371,7 @@ def test_the_mixture_script_counts_modes():
     assert script["covered"](torch.tensor([[-4.0, 2.1], [-3.9, 2.0], [3.5, 0.0]])[:, :, None, None])[0] == 2
     modes, near, error = script["train"](0, 0.3, 1e-4, "cpu")
     assert 1 <= modes <= 25 and 0 <= near <= 1 and 0 < error < 10
+    assert script["train"](0, 0.3, 1e-4, "cpu", fast=True)[2] == pytest.approx(error, rel=1e-3)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

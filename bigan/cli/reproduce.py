@@ -111,7 +111,7 @@ def settings(c: Reproduce, table: Table, row: Row, extractor: Extractor | None) 
     if table.data == MIXTURE:
         from bigan.metrics.mixture import SAMPLES
 
-        seeds, kimg = (3, table.kimg) if cpu else (10, 20_000)  # 200 epochs of 100,000 points
+        seeds, kimg = (5, table.kimg) if cpu else (10, 20_000)  # 200 epochs of 100,000 points
         sizes = {"data": MIXTURE, "n": 0, "samples": SAMPLES, "size": 1, "extractor": "none"}
         return {**how, **sizes, "seeds": seeds, "kimg": c.kimg or kimg}
     if row.system and missing(c, table, row) is None:
@@ -170,7 +170,8 @@ def measure(
         from bigan.metrics.mixture import measured
 
         seeds = range(c.seed, c.seed + how["seeds"])
-        numbers = measured(seeds, how["kimg"], str(Run(device=c.device).torch_device), out / _slug(row))
+        device = str(Run(device=c.device).torch_device)
+        numbers = measured(seeds, how["kimg"], device, out / _slug(row), c.fast)
     elif row.system:
         preset, config, run = plan(c, table, row, out / _slug(row))
         train(row.system, config, run, preset)
