@@ -7,6 +7,7 @@ The networks are those of the papers' CIFAR-10 settings, 32 px, batch 64. In tur
 `x bigan`, `x fast`: images a second over the textbook's, as the system is and with what --fast turns on here.
 `floor`: the share of the fast step that is convolutions and matrix products, which nothing but fewer of them
 would shorten. Peak memory, beyond weights and images, is of a process each.
+`--compiled` adds the textbook with its networks through torch.compile: minutes of compiling each.
 On a machine that others use too: OMP_NUM_THREADS=1 pytest benchmarks/ -k step --cpu-time
 """
 
@@ -22,18 +23,22 @@ PRODUCTS = ("convolution", "conv_transpose", "mm", "addmm", "baddbmm")
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch.compile looks at it
 def test_step(name, rows, request):
     check(name)
-    calls = {variant: step(name, variant, BATCH, DEVICE) for variant in VARIANTS}
+    compiled = ("compiled",) if request.config.getoption("--compiled") else ()
+    variants = (*VARIANTS, *compiled)
+    torch._functorch.config.donated_buffer = False  # which excludes IntroVAE's second backward
+    calls = {variant: step(name, variant, BATCH, DEVICE) for variant in variants}
     cpu_time = request.config.getoption("--cpu-time")
     times = in_turns(calls, DEVICE, budget=20.0, least=3, cpu_time=cpu_time)
     row = {"system": name, "batch": BATCH, "clock": "process" if cpu_time else "wall"}
-    for variant in VARIANTS:
+    for variant in variants:
         row[f"{variant} img/s"] = BATCH / times[variant]["us"] * 1e6
-    row |= {f"x {v}": ratio(times, "textbook", v) for v in ("bigan", "fast")}
+    row |= {f"x {v}": ratio(times, "textbook", v) for v in ("bigan", "fast", *compiled)}
     row["floor"] = share_of_products(calls["fast"])
-    row |= {f"{variant} MB": peak(name, variant, BATCH, DEVICE) for variant in VARIANTS}
+    row |= {f"{variant} MB": peak(name, variant, BATCH, DEVICE) for variant in variants}
     rows.append(row)
 
 

@@ -32,6 +32,9 @@ def pytest_addoption(parser):
         action="store_true",
         help="steps by this process's time on the CPU: for a machine that others use; with OMP_NUM_THREADS=1",
     )
+    parser.addoption(
+        "--compiled", action="store_true", help="steps beside the textbook's with torch.compile as well"
+    )
     parser.addoption("--json", default=None, help="write the rows to this file")
 
 

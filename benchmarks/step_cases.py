@@ -41,13 +41,18 @@ def pair(name: str, seed: int = 0) -> tuple[System, Any]:
 
 
 def step(name: str, variant: str, batch: int, device: str) -> Callable[[], object]:
-    """One training step on a batch of its own: of the "textbook" trainer, of the system as it is, or "fast"."""
+    """One training step on a batch of its own: of the system as it is, or "fast", or of the "textbook" trainer.
+
+    "compiled": the textbook's, each network through torch.compile.
+    """
     system, trainer = pair(name)
     low, high = system.data_range
     x = (low + (high - low) * torch.rand(batch, *SHAPE)).to(device)
-    if variant == "textbook":
+    if variant in ("textbook", "compiled"):
         for net in trainer.nets:
             net.to(device)
+            if variant == "compiled":
+                net.compile(dynamic=False, mode="reduce-overhead" if device == "cuda" else None)
         return lambda: trainer.step(x)
     run = Run(fast=variant == "fast")
     place = torch.device(device)
