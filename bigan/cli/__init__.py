@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from bigan.cli import threads
 from bigan.errors import UserError, unknown
 
 # command -> (module and function, arguments, what it does)
@@ -50,9 +51,7 @@ def usage() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; never raises for what a user can do wrong."""
     args = list(sys.argv[1:] if argv is None else argv)
-    # Before torch loads: waiting threads sleep. Spinning, they slow a training tenfold as soon as another
-    # program shares the cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    threads.settle()
     try:
         code = _dispatch(args)
         sys.stdout.flush()  # a closed pipe is noticed here, not when Python exits
