@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -195,47 +194,32 @@ def test_another_machine_is_mentioned(images, tmp_path, capsys, monkeypatch):
 # --- signals and kills: other processes
 
 
-def start(out: Path, images: Path) -> subprocess.Popen:
+def run_signalled(out: Path, images: Path, number: int, kimg: float) -> subprocess.CompletedProcess:
+    """A training as a program, which gets the signal while in the step that begins at `kimg`."""
     settings = json.dumps({"out": str(out), "data": str(images), **SETTINGS})
     path = os.pathsep.join([str(Path(bigan.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
+    return subprocess.run(
         [sys.executable, str(HERE / "engine_run.py"), settings],
-        env={**os.environ, "PYTHONPATH": path, "TINY_SLEEP": "0.03"},
-        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path, "TINY_SIGNAL": f"{kimg}:{int(number)}"},
+        capture_output=True,
         text=True,
+        timeout=120,
     )
-
-
-def wait_for(found, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 60
-    while not found():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def test_signals_and_a_kill_lose_nothing(whole, images, tmp_path):
     """One run, ended three times and resumed by the same command, is the run that was never ended."""
-    out, saved = tmp_path / "run", 0
-    for number, code, told in (
-        (signal.SIGTERM, 0, "SIGTERM: saving a checkpoint"),
-        (signal.SIGINT, 130, "SIGINT: saving a checkpoint"),
-        (signal.SIGKILL, -9, ""),
+    out = tmp_path / "run"
+    for number, kimg, code, saved, told in (
+        (signal.SIGTERM, 0.22, 0, 23, "SIGTERM: saving a checkpoint"),  # when asked, after the step
+        (signal.SIGINT, 0.47, 130, 48, "SIGINT: saving a checkpoint"),
+        (signal.SIGKILL, 0.75, -9, 60, ""),  # the last interval's
     ):
-        process = start(out, images)
-        wait_for(lambda before=saved: checkpoint.steps(out / "checkpoints")[-1:] > [before], process)
-        time.sleep(0.1)  # a few steps past a checkpoint
-        process.send_signal(number)
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == code, err
-        assert told in err
-        saved = checkpoint.steps(out / "checkpoints")[-1]
-        assert saved < 100
-        if number == signal.SIGKILL:
-            assert saved % 20 == 0
-        else:
-            assert "the same command goes on" in err
-            assert saved % 20 != 0  # not at an interval: when asked
+        done = run_signalled(out, images, number, kimg)
+        assert done.returncode == code, done.stderr
+        assert told in done.stderr
+        assert ("the same command goes on" in done.stderr) == (number != signal.SIGKILL)
+        assert checkpoint.steps(out / "checkpoints")[-1] == saved
     assert_same_run(run(out, images, **SETTINGS), whole)
 
 
