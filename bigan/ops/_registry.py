@@ -117,10 +117,12 @@ def _function(name: str, forward: Callable, backward: Callable) -> Any:
 
 
 def _kernel(op: Callable, name: str, wanted: int, save: Callable, backward: Callable) -> Callable:
-    def forward(ctx, *inputs):
-        inputs = (*inputs[:-1], *inputs[-1])
+    below_autograd, grad_enabled = torch._C._AutoDispatchBelowAutograd, torch.is_grad_enabled
+
+    def forward(ctx, *args):
+        inputs = args[-1]
         ctx.set_materialize_grads(False)
-        with torch._C._AutoDispatchBelowAutograd():
+        with below_autograd():
             outputs = op(*inputs)
         save(ctx, inputs, outputs)
         return outputs
@@ -131,12 +133,12 @@ def _kernel(op: Callable, name: str, wanted: int, save: Callable, backward: Call
     apply = _function(name, forward, gradients).apply
 
     def kernel(*inputs):
-        if torch.is_grad_enabled():
-            for value in inputs[:wanted]:
+        if grad_enabled():
+            tensors = inputs[:wanted]
+            for value in tensors:
                 if value is not None and value.requires_grad:
-                    # the others in one: autograd looks at every argument
-                    return apply(*inputs[:wanted], inputs[wanted:])
-        with torch._C._AutoDispatchBelowAutograd():
+                    return apply(*tensors, inputs)  # all once more, in one: autograd looks at every argument
+        with below_autograd():
             return op(*inputs)
 
     return kernel
