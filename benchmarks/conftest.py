@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+import summary
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))  # op_cases/: the inputs, declared once
@@ -80,10 +81,10 @@ def pytest_terminal_summary(terminalreporter, config):
         groups.setdefault(tuple(row), []).append(row)
     for columns, members in groups.items():
         cells = [list(columns)] + [[_cell(row[c]) for c in columns] for row in members]
-        widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-        for line in cells:
-            terminalreporter.write_line("  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)))
-        terminalreporter.write_line("")
+        for line in [*summary.aligned(cells), ""]:
+            terminalreporter.write_line(line)
+    for line in [*summary.aligned(summary.table(ROWS)), ""]:
+        terminalreporter.write_line(line)
     targets: list[tuple[Path, list[dict]]] = []
     if config.getoption("--json"):
         targets.append((Path(config.getoption("--json")), ROWS))
