@@ -2,7 +2,9 @@
 
 import contextlib
 import importlib
+import itertools
 import json
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,11 +76,39 @@ def step(name: str, variant: str, batch: int, device: str) -> Callable[[], objec
     return one
 
 
-def peak(name: str, variant: str, batch: int, device: str) -> float:
-    """Most memory beyond weights and images in three steps, MB; of a process of its own."""
+def peak(name: str, variant: str, batch: int, device: str) -> tuple[float, float]:
+    """Most memory beyond weights and images, MB: of the tensors of a step, and of the process in three steps.
+
+    The second holds what the allocator keeps beside tensors; medians of three processes.
+    """
     command = [sys.executable, __file__, name, variant, str(batch), device]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
-    return json.loads(done.stdout.splitlines()[-1])
+    folder = Path(__file__).parent
+    outputs = (subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder) for _ in "123")
+    tensors, process = zip(*(json.loads(done.stdout.splitlines()[-1]) for done in outputs), strict=True)
+    return statistics.median(tensors), statistics.median(process)
+
+
+def _measured_on_gpu(call: Callable[[], object]) -> tuple[float, float]:
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
+    for _ in range(3):
+        call()
+    after = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+    return (after[0] - before[0]) / 2**20, (after[1] - before[1]) / 2**20
+
+
+def _measured_on_cpu(call: Callable[[], object]) -> tuple[float, float]:
+    before = _resident(peak=False)
+    for _ in range(3):
+        call()
+    process = _resident(peak=True) - before
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profiler:
+        call()
+    results = profiler.profiler.kineto_results  # the one place that has each allocation, in order
+    changes = sorted((e.start_ns(), e.nbytes()) for e in results.events() if e.name() == "[memory]")
+    return max(itertools.accumulate(n for _, n in changes)) / 2**20, process
 
 
 def _resident(peak: bool) -> float:
@@ -161,13 +191,5 @@ def _copy(ours: nn.Module, theirs: nn.Module) -> None:
 
 if __name__ == "__main__":
     name, variant, batch, device = sys.argv[1:]
-    call = step(name, variant, int(batch), device)
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated() / 2**20
-    else:
-        before = _resident(peak=False)
-    for _ in range(3):
-        call()
-    after = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else _resident(peak=True)
-    print(json.dumps(after - before))
+    measured = _measured_on_gpu if device == "cuda" else _measured_on_cpu
+    print(json.dumps(measured(step(name, variant, int(batch), device))))

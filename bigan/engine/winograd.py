@@ -96,15 +96,14 @@ def transformed_adjoint(u: Tensor, shape: torch.Size) -> Tensor:
     return taps.permute(2, 0, 3, 1, 4, 5).reshape(o, k, k, c).permute(0, 3, 1, 2)
 
 
-def _blocks(weight: Tensor, dim: int) -> Iterator[tuple[slice, Tensor]]:
-    """Stretches of the weight's outputs (dim 0) or inputs (1) with their transforms, none of them large."""
+def _blocks(weight: Tensor, dim: int) -> Iterator[slice]:
+    """Stretches of the weight's outputs (dim 0) or inputs (1) whose transform is not large."""
     o, c, k, _ = weight.shape
     each = len(WEIGHTS[k]) ** 2 * STRIDE[k] ** 2 * (c if dim == 0 else o)
     count = -(-each * weight.shape[dim] // LARGE)
     step = -(-weight.shape[dim] // (count * LANES)) * LANES
     for start in range(0, weight.shape[dim], step):
-        some = slice(start, start + step)
-        yield some, transformed(weight[some] if dim == 0 else weight[:, some])
+        yield slice(start, start + step)
 
 
 def _parts(small: Tensor, u: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
@@ -117,9 +116,8 @@ def _parts(small: Tensor, u: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
     tiles = count_tiles((h, w))
     each = max(64, o * c // (o + c))  # tiles: as much of maps as of weights
     threads = torch.get_num_threads()
-    each *= (
-        4 * threads if threads > 1 else 1
-    )  # more caches, and fewer meetings of the threads, which cost more
+    if threads > 1:
+        each *= 4 * threads  # more caches, and fewer meetings of the threads, which cost more
     step = min(b, max(1, each // tiles))
     v, m = (small.new_empty(products, step * tiles, width) for width in (c, o))
     for start in range(0, b, step):
@@ -129,23 +127,39 @@ def _parts(small: Tensor, u: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
         yield slice(start, start + step), v, m
 
 
+# A function each, whose transforms of the weights are gone when the next block's are made.
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor) -> None:
+    u, k = transformed(weight), weight.shape[2]
+    for part, v, m in _parts(y, u):
+        data(x[part], v, k)
+        torch.bmm(v, u.mT, out=m)
+        inverse(m, bias, y[part], k)
+
+
+def _convolve_transposed(x: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor) -> None:
+    u, k = transformed(weight), weight.shape[2]
+    for part, v, m in _parts(x, u):
+        inverse_adjoint(x[part], m, k)
+        torch.bmm(m, u, out=v)
+        data_adjoint(v, bias, y[part], k)
+
+
 class _Conv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        k = weight.shape[2]
-        y = _map(x, weight.shape[0], *(side // STRIDE[k] for side in x.shape[2:]))
-        for some, u in _blocks(weight, 0):
-            for part, v, m in _parts(y, u):
-                data(x[part], v, k)
-                torch.bmm(v, u.mT, out=m)
-                inverse(m, None if bias is None else bias[some], y[part, some], k)
+        stride = STRIDE[weight.shape[2]]
+        y = _map(x, weight.shape[0], *(side // stride for side in x.shape[2:]))
+        for some in _blocks(weight, 0):
+            _convolve(x, weight[some], None if bias is None else bias[some], y[:, some])
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _gradients(ctx, grad, data, data_adjoint, inverse_adjoint, transposed=False)
+        return _gradients(ctx, grad, transposed=False)
 
 
 class _ConvTranspose(torch.autograd.Function):
@@ -154,43 +168,56 @@ class _ConvTranspose(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        k = weight.shape[2]
-        y = _map(x, weight.shape[1], *(side * STRIDE[k] for side in x.shape[2:]))
-        for some, u in _blocks(weight, 1):
-            for part, v, m in _parts(x, u):
-                inverse_adjoint(x[part], m, k)
-                torch.bmm(m, u, out=v)
-                data_adjoint(v, None if bias is None else bias[some], y[part, some], k)
+        stride = STRIDE[weight.shape[2]]
+        y = _map(x, weight.shape[1], *(side * stride for side in x.shape[2:]))
+        for some in _blocks(weight, 1):
+            _convolve_transposed(x, weight[:, some], None if bias is None else bias[some], y[:, some])
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _gradients(ctx, grad, inverse_adjoint, inverse, data, transposed=True)
+        return _gradients(ctx, grad, transposed=True)
 
 
-def _gradients(
-    ctx: Any, grad: Tensor, of_x: Any, to_x: Any, of_grad: Any, transposed: bool
-) -> tuple[Tensor | None, ...]:
-    """By x, weight and bias. The transforms: of x, of the gradient, and back to x's own."""
+def _gradients(ctx: Any, grad: Tensor, transposed: bool) -> tuple[Tensor | None, ...]:
+    """By x, weight and bias."""
     x, weight = ctx.saved_tensors
-    grad, k = _innermost(grad), weight.shape[2]
+    grad = _innermost(grad)
     by_x, by_weight = _wanted(ctx, x, weight)
-    for some, u in _blocks(weight, 0 if transposed else 1) if any(ctx.needs_input_grad[:2]) else ():
+    for some in _blocks(weight, 0 if transposed else 1) if any(ctx.needs_input_grad[:2]) else ():
         at = some if transposed else (slice(None), some)  # the block's place in the weight
-        by_u = torch.zeros_like(u)
-        for part, v, m in _parts(x if transposed else grad, u):
-            x_tiles, grad_tiles = (m, v) if transposed else (v, m)
-            of_grad(grad[part], grad_tiles, k)
-            if by_x is not None:
-                torch.bmm(grad_tiles, u.mT if transposed else u, out=x_tiles)
-                to_x(x_tiles, None, by_x[part, some], k)
-            if by_weight is not None:
-                of_x(x[part, some], x_tiles, k)
-                torch.baddbmm(by_u, m.mT, v, out=by_u)
-        if by_weight is not None:
-            by_weight[at] = transformed_adjoint(by_u, weight[at].shape)
+        _add_gradients(
+            x[:, some],
+            weight[at],
+            grad,
+            None if by_x is None else by_x[:, some],
+            None if by_weight is None else by_weight[at],
+            transposed,
+        )
     return by_x, by_weight, grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+
+
+def _add_gradients(
+    x: Tensor, weight: Tensor, grad: Tensor, by_x: Tensor | None, by_weight: Tensor | None, transposed: bool
+) -> None:
+    """Writes those that are wanted. The transforms: of x, of the gradient, and back to x's own."""
+    of_x, to_x, of_grad = (
+        (inverse_adjoint, inverse, data) if transposed else (data, data_adjoint, inverse_adjoint)
+    )
+    u, k = transformed(weight), weight.shape[2]
+    by_u = None if by_weight is None else torch.zeros_like(u)
+    for part, v, m in _parts(x if transposed else grad, u):
+        x_tiles, grad_tiles = (m, v) if transposed else (v, m)
+        of_grad(grad[part], grad_tiles, k)
+        if by_x is not None:
+            torch.bmm(grad_tiles, u.mT if transposed else u, out=x_tiles)
+            to_x(x_tiles, None, by_x[part], k)
+        if by_u is not None:
+            of_x(x[part], x_tiles, k)
+            torch.baddbmm(by_u, m.mT, v, out=by_u)
+    if by_weight is not None and by_u is not None:
+        by_weight.copy_(transformed_adjoint(by_u, weight.shape))
 
 
 def _map(like: Tensor, *shape: int) -> Tensor:

@@ -76,7 +76,7 @@ BIGAN_INLINE void forward_tiles(const MinibatchDiscriminationArgs& a, int64_t be
     gather<Store>(a, k, n, x.data());
     std::fill(sums.begin(), sums.end(), Lane<T>{});
     each_pair(a.batch, [&](int64_t i, int64_t j) __attribute__((always_inline)) {
-      const Lane<T> c = pair_closeness<kDims>(&x[i * dims], &x[j * dims], dims);
+      const Lane<T> c = pair_closeness<kDims>(x.data() + i * dims, x.data() + j * dims, dims);
 #pragma omp simd
       for (int t = 0; t < kColumns; ++t) {
         sums[i].v[t] += c.v[t];
@@ -100,8 +100,8 @@ BIGAN_INLINE void backward_tiles(const MinibatchDiscriminationArgs& a, int64_t b
       for (int t = 0; t < n; ++t) g[b].v[t] = to_float(row_data<Store>(a.grad, b, k)[t]);
     std::fill(by_x.begin(), by_x.end(), Lane<T>{});
     each_pair(a.batch, [&](int64_t i, int64_t j) __attribute__((always_inline)) {
-      const Lane<T>*x_i = &x[i * dims], *x_j = &x[j * dims], &g_i = g[i], &g_j = g[j];
-      Lane<T>*by_i = &by_x[i * dims], *by_j = &by_x[j * dims];
+      const Lane<T>*x_i = x.data() + i * dims, *x_j = x.data() + j * dims, &g_i = g[i], &g_j = g[j];
+      Lane<T>*by_i = by_x.data() + i * dims, *by_j = by_x.data() + j * dims;
       Lane<T> weight = pair_closeness<kDims>(x_i, x_j, dims);
 #pragma omp simd
       for (int t = 0; t < kColumns; ++t) weight.v[t] *= g_i.v[t] + g_j.v[t];

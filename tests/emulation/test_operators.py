@@ -117,7 +117,7 @@ def test_ptx_is_the_same_launch_and_traffic(case, backend):
 
 
 @host
-def test_offsets_beyond_32_bits():
+def test_reparam_kl_offsets_beyond_32_bits():
     """2^32 elements: the address space is reserved, not used, and only the last blocks run."""
     batch, dim = 2**21 + 1, 2048
     rng, machine = torch.tensor([5, 1]), emu.operators()
@@ -133,7 +133,7 @@ def test_offsets_beyond_32_bits():
 
 
 @host
-def test_more_pairs_than_a_launch_takes():
+def test_feature_l2_of_more_pairs_than_a_launch_takes():
     """feature_l2: a second launch adds to the first one's total."""
     machine = emu.operators()
     with emu.guarded(), ops.use_backend("emulated"), machine.launches() as launches:
