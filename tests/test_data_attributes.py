@@ -23,6 +23,12 @@ def table(names, values=VALUES, columns=NAMES, low=-1, count=None) -> bytes:
     return ("\r\n".join(lines) + "\r\n").encode()
 
 
+def kaggles(names, values=VALUES, columns=NAMES) -> bytes:
+    lines = [",".join(["image_id", *columns])]
+    lines += [",".join([name, *(str(v or -1) for v in row)]) for name, row in zip(names, values, strict=True)]
+    return ("\n".join(lines) + "\n").encode()
+
+
 def files(x, folder="img/") -> dict[str, bytes]:
     return {f"{folder}{i + 1:06d}.jpg": png(image) for i, image in enumerate(x)}
 
@@ -46,6 +52,33 @@ def test_celebas_table(tmp_path, kind, place, low):
         x["Anno/list_attr_celeba.txt" if "folder" in place else "list_attr_celeba.txt"] = text
     path = write_folder(tmp_path / "s", x) if kind == "folder" else write_zip(tmp_path / "s.zip", x)
     check(data.load(path))
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "beside"])
+def test_celebas_table_as_kaggle_has_it(tmp_path, kind):
+    text, x = kaggles(JPGS[::-1], VALUES[::-1]), files(pixels(N, 8), "img_align_celeba/img_align_celeba/")
+    if kind == "beside":
+        (tmp_path / "list_attr_celeba.csv").write_bytes(text)
+    else:
+        x["list_attr_celeba.csv"] = text
+    path = write_folder(tmp_path / "s", x) if kind != "zip" else write_zip(tmp_path / "s.zip", x)
+    check(data.load(path))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (kaggles(JPGS[:5], VALUES[:5]), "lacks 1 of 6 images, such as img/000006.jpg"),
+        (kaggles(JPGS)[:-4], "line 7 has 2 attributes, and 3 have a name"),  # cut off
+        (kaggles(JPGS).replace(b"-1", b"no"), "line 2: attributes must be .* got 'no'"),
+        (table(JPGS), "must start with image_id and the attributes' names"),
+        (b"", "must start with image_id"),
+    ],
+)
+def test_bad_tables_of_kaggle(tmp_path, text, message):
+    path = write_folder(tmp_path / "s", {**files(pixels(N, 8)), "list_attr_celeba.csv": text})
+    with pytest.raises(DataError, match=f"list_attr_celeba.csv: {message}"):
+        data.load(path)
 
 
 def test_a_table_of_jpegs_is_that_of_pngs_and_one_with_folders_may_repeat_names(tmp_path):

@@ -13,7 +13,8 @@ from ..errors import unknown
 from .images import DataError, Images, shown
 
 log = logging.getLogger(__name__)
-TABLE = "list_attr_celeba.txt"  # CelebA's: the number of images, a line of names, then a line an image
+# CelebA's: the number of images, a line of names, then a line an image.  Kaggle's: `image_id` and the names, ...
+TABLES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 _CODES = {"-1": 255, "0": 0, "1": 1}  # a byte each
 
 Named = tuple[Tensor, list[str] | None]  # attributes [N, Y], and what the columns are called
@@ -41,14 +42,9 @@ def by_table(where: str, text: bytes, names: list[str]) -> Named | None:
 
     Names agree whatever the suffix, for PNGs made of the JPEGs, and without their folders where no two are then alike.
     """
-    lines = text.decode(errors="replace").splitlines()
-    columns = lines[1].split() if len(lines) > 1 else []
-    if not columns or not lines[0].strip().isdecimal():
-        raise DataError(f"{where}: must start with the number of images and a line of attributes' names")
-    rows = [(number, line) for number, line in enumerate(lines[2:], 3) if line.strip()]
-    if len(rows) != int(lines[0]):
-        raise DataError(f"{where}: should have {int(lines[0])} images, and has {len(rows)}: copy it again")
-    place = {splitext(line.split(None, 1)[0])[0]: (number, line) for number, line in rows}
+    comma = "," if where.endswith(".csv") else None  # None: any white space
+    columns, rows = (_kaggles if comma else _celebas)(where, text.decode(errors="replace").splitlines())
+    place = {splitext(line.split(comma, 1)[0])[0]: (number, line) for number, line in rows}
     full = [splitext(name)[0] for name in names]
     short = [basename(name) for name in full]
     keys = zip(full, short if len(set(short)) == len(short) else full, strict=True)
@@ -59,13 +55,30 @@ def by_table(where: str, text: bytes, names: list[str]) -> Named | None:
         return None
     if lost:
         raise DataError(f"{where}: lacks {len(lost)} of {len(names)} images, such as {shown(lost[0])}")
-    codes = b"".join(_codes(where, *row, len(columns)) for row in found if row)
+    codes = b"".join(_codes(where, row[0], row[1].split(comma)[1:], len(columns)) for row in found if row)
     values = np.frombuffer(codes, np.int8).reshape(len(names), len(columns))
     return as_attributes(where, values), columns
 
 
-def _codes(where: str, number: int, line: str, columns: int) -> bytes:
-    values = line.split()[1:]
+def _celebas(where: str, lines: list[str]) -> tuple[list[str], list[tuple[int, str]]]:
+    """The columns' names; the lines of images, numbered."""
+    columns = lines[1].split() if len(lines) > 1 else []
+    if not columns or not lines[0].strip().isdecimal():
+        raise DataError(f"{where}: must start with the number of images and a line of attributes' names")
+    rows = [(number, line) for number, line in enumerate(lines[2:], 3) if line.strip()]
+    if len(rows) != int(lines[0]):
+        raise DataError(f"{where}: should have {int(lines[0])} images, and has {len(rows)}: copy it again")
+    return columns, rows
+
+
+def _kaggles(where: str, lines: list[str]) -> tuple[list[str], list[tuple[int, str]]]:
+    first, *columns = lines[0].split(",") if lines else [""]
+    if first != "image_id" or not columns:
+        raise DataError(f"{where}: must start with image_id and the attributes' names, with commas between")
+    return columns, [(number, line) for number, line in enumerate(lines[1:], 2) if line.strip()]
+
+
+def _codes(where: str, number: int, values: list[str], columns: int) -> bytes:
     if len(values) != columns:
         raise DataError(f"{where}: line {number} has {len(values)} attributes, and {columns} have a name")
     if strange := [value for value in values if value not in _CODES]:

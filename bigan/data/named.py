@@ -12,7 +12,7 @@ from .images import DataError
 _COPIES = {
     "celeba": (
         ("celeba", "img_align_celeba"),
-        "the folder or zip img_align_celeba (and list_attr_celeba.txt, for attributes)",
+        "the folder or zip img_align_celeba (and list_attr_celeba.txt or .csv, for attributes)",
     ),
     "cifar10": (
         ("cifar10", "cifar-10-batches", "cifar-10-python", "cifar-10-binary"),

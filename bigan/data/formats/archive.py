@@ -5,7 +5,7 @@ import threading
 import zipfile
 from pathlib import Path
 
-from ..attributes import TABLE, by_table
+from ..attributes import TABLES, by_table
 from ..decode import MAX_BYTES, SUFFIXES, BadImage
 from ..encoded import gather
 from ..images import DataError, Images, Want
@@ -39,7 +39,7 @@ def read(path: Path, want: Want) -> Images:
             labels, attributes = by_json(where, _read(archive, members[table]), inside)
         else:
             names, labels, classes = by_folder(where, names)
-        inside = [name for name in members if posixpath.basename(name) == TABLE]
+        inside = [name for name in members if posixpath.basename(name) in TABLES]
         texts = [(f"{where}: {name}", _read(archive, members[name])) for name in inside]
         for which, text in (texts or [(str(file), file.read_bytes()) for file in beside(path)])[:1]:
             attributes = by_table(which, text, names) or attributes

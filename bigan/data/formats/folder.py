@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from ..attributes import TABLE, by_table
+from ..attributes import TABLES, by_table
 from ..decode import MAX_BYTES, SUFFIXES, BadImage
 from ..encoded import gather
 from ..images import DataError, Images, Want
@@ -31,7 +31,7 @@ def read(path: Path, want: Want) -> Images:
         labels, attributes = by_json(str(path), (path / "dataset.json").read_bytes(), names)
     else:
         names, labels, classes = by_folder(str(path), names)
-    inside = [path / name for name in files if name.rpartition("/")[2] == TABLE]
+    inside = [path / name for name in files if name.rpartition("/")[2] in TABLES]
     for table in (inside or beside(path))[:1]:
         attributes = by_table(str(table), table.read_bytes(), names) or attributes
 
@@ -48,8 +48,8 @@ def read(path: Path, want: Want) -> Images:
 
 def beside(path: Path) -> list[Path]:
     """CelebA's table of attributes next to its folder or zip."""
-    table = path.absolute().parent / TABLE
-    return [table] if table.is_file() else []
+    tables = (path.absolute().parent / name for name in TABLES)
+    return [table for table in tables if table.is_file()]
 
 
 def no_images(files: list[str]) -> str:
