@@ -8,7 +8,7 @@ from collections import namedtuple
 
 import pytest
 import torch
-from data_makers import encode, picture, pixels, png, write_folder, write_tar, write_zip
+from data_makers import encode, picture, pixels, png, stylegan_json, write_folder, write_tar, write_zip
 from engine_run import run, tiny_system  # noqa: F401 (a fixture)
 
 from bigan import data
@@ -77,6 +77,15 @@ def test_another_source_or_decoding_is_another_entry(folder, tmp_path, change):
         os.utime(folder / "a" / "0.png", ns=(1, 1))
     options = {"size": {"size": 4}, "channels": {"channels": 1}}.get(change, {})
     assert same(data.load(folder, cache=tmp_path / "cache", **options), data.load(folder, **options))
+
+
+def test_other_labels_of_the_same_images_are_another_entry(tmp_path):
+    folder = write_folder(tmp_path / "x", {f"{i}.png": png(image) for i, image in enumerate(pixels(3, 8))})
+    for labels in ([0, 1, 2], [2, 0, 1]):
+        told = [[f"{i}.png", label] for i, label in enumerate(labels)]
+        (folder / "dataset.json").write_bytes(stylegan_json(told))
+        for _ in range(2):
+            assert data.load(folder, cache=tmp_path / "cache").labels.tolist() == labels
 
 
 @pytest.mark.parametrize("harm", ["pixels cut short", "table cut short", "no table", "half written"])

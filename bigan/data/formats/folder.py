@@ -27,7 +27,8 @@ def read(path: Path, want: Want) -> Images:
         hint = f"; did you mean {' or '.join(repr(str(path / name)) for name in packed)}?" if packed else ""
         raise DataError(f"{path}: {no_images(files)}{hint}")
     labels, classes, attributes = None, None, None
-    if "dataset.json" in files:
+    told = ["dataset.json"] if "dataset.json" in files else []  # of labels, which a cache of the images keeps
+    if told:
         labels, attributes = by_json(str(path), (path / "dataset.json").read_bytes(), names)
     else:
         names, labels, classes = by_folder(str(path), names)
@@ -42,7 +43,7 @@ def read(path: Path, want: Want) -> Images:
             raise BadImage(f"more than {MAX_BYTES >> 20} MiB")
         return data
 
-    seen = stamp(*(path / name for name in names)) if want.cache else ""
+    seen = stamp(*(path / name for name in [*names, *told])) if want.cache else ""
     return gather(str(path), names, read_one, labels, classes, want, seen, attributes)
 
 
