@@ -113,9 +113,7 @@ def test_two_ranks_are_told_what_one_is(tmp_path):
         f"import sys; sys.path.insert(0, {str(HERE)!r}); import test_conditional as t; t.by_rank(sys.argv[1])"
     )
     (tmp_path / "program.py").write_text(program)
-    process = torchrun(tmp_path / "program.py", tmp_path / "two")
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
+    torchrun(tmp_path / "program.py", tmp_path / "two")
     by_rank(tmp_path / "one")
     ends = [checkpoint.latest(tmp_path / name / "checkpoints").tensors for name in ("one", "two")]
     moved = [key for key in ends[0] if key.startswith("model.") and "bias" not in key]
