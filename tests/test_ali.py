@@ -3,9 +3,8 @@
 import copy
 import dataclasses
 import math
-import runpy
-from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from introvae_comparison import descend_plainly, same, statistics
@@ -15,6 +14,7 @@ from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, leaky_relu
 
 from bigan import ops
 from bigan.engine.noise import Noise
+from bigan.metrics import mixture
 from bigan.nets.ali import Dropout, Maxout
 from bigan.systems import ali
 
@@ -359,19 +359,29 @@ def test_what_it_cannot_take_is_refused_before_training(changes, shape, message)
         ali.build(config(**changes), shape)
 
 
-def test_the_mixture_script_counts_modes():
-    path = Path(__file__).parent.parent / "scripts" / "ali_mixture.py"
-    if not path.exists():
-        pytest.skip("no scripts/ beside the tests")
-    script = runpy.run_path(str(path))
-    data = script["points"](0)
-    modes, near = script["covered"](data)
+def test_the_mixture():
+    data = mixture.points(0)
+    modes, near = mixture.covered(data.flatten(1))
     assert data.shape == (100_000, 2, 1, 1) and modes == 25
     assert near == pytest.approx(1 - math.exp(-9 / 2), abs=2e-3)  # of a Gaussian in the plane
-    assert script["covered"](torch.tensor([[-4.0, 2.1], [-3.9, 2.0], [3.5, 0.0]])[:, :, None, None])[0] == 2
-    modes, near, error = script["train"](0, 0.3, 1e-4, "cpu")
-    assert 1 <= modes <= 25 and 0 <= near <= 1 and 0 < error < 10
-    assert script["train"](0, 0.3, 1e-4, "cpu", fast=True)[2] == pytest.approx(error, rel=1e-3)
+    assert mixture.covered(torch.tensor([[-4.0, 2.1], [-3.9, 2.0], [3.5, 0.0]]))[0] == 2
+    real, again, new = mixture.drawn(*mixture.train(0, 0.3, 1e-4, "cpu"), 0)
+    assert real.shape == again.shape == new.shape == (10_000, 2) and torch.equal(
+        real, data[:10_000].flatten(1)
+    )
+    modes, near = mixture.covered(new)
+    assert 1 <= modes <= 25 and 0 <= near <= 1 and 0 < mixture.error(real, again) < 10
+    quick = mixture.drawn(*mixture.train(0, 0.3, 1e-4, "cpu", fast=True), 0)[1]
+    assert mixture.error(real, quick) == pytest.approx(mixture.error(real, again), rel=1e-3)
+
+
+def test_a_picture_of_the_plane():
+    """A square each; up is up, and what is out of reach is left out."""
+    cloud = torch.tensor([[5.9, 5.9]] * 4 + [[-5.9, -5.9], [9.0, 0.0]])
+    grey = np.asarray(mixture.picture(cloud, torch.zeros(0, 2), side=12))
+    assert grey.shape == (20, 40) and grey[0, 0] == 160
+    assert grey[4, 15] == 0 and grey[15, 4] == 127 and (grey[4:16, 4:16] < 255).sum() == 2
+    assert (grey[4:16, 24:36] == 255).all()
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

@@ -170,9 +170,13 @@ def test_the_mixture_is_resumed_seed_by_seed(monkeypatch):
 
     def train(seed, kimg, lr, device, fast):
         trained.append(seed)
-        return 20 + seed, 0.5, 1.0
+        return None, None
+
+    def drawn(system, data, seed):
+        return mixture.MEANS, mixture.MEANS + 0.1, mixture.MEANS[: 20 + seed]
 
     monkeypatch.setattr(mixture, "train", train)
+    monkeypatch.setattr(mixture, "drawn", drawn)
     args = ["reproduce", "ali-mixture", "--out", "out"]
     assert main(args) == 0
     assert trained == [0, 1, 2, 3, 4]
@@ -181,7 +185,9 @@ def test_the_mixture_is_resumed_seed_by_seed(monkeypatch):
     assert main(args) == 0
     assert trained == [0, 1, 2, 3, 4, 1]
     text = Path("out/table.md").read_text()
-    assert "| ALI | 13.4 ± 5.8 | 22 ± 1.6 |" in text and "| GAN | 10.4 ± 9.2 | not run |" in text
+    assert "| ALI | 13.4 ± 5.8 | 22 ± 1.6 | – | 1 ± 0 |" in text
+    assert "| GAN | 10.4 ± 9.2 | not run | – | not run |" in text
+    assert len(list(Path("out/ali").glob("seed-*.png"))) == 5
 
 
 @pytest.mark.parametrize(

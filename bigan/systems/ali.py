@@ -175,7 +175,7 @@ IMAGENET = Config(
 )  # fmt: skip
 # CelebA with its 40 attributes
 CELEBA_CONDITIONAL = dataclasses.replace(CELEBA, labels=40)
-# 25 Gaussians in the plane as images of one pixel and two channels: scripts/ali_mixture.py
+# 25 Gaussians in the plane as images of one pixel and two channels: `bigan reproduce ali-mixture`
 MIXTURE = Config(
     enc=((1, 1, 400),) * 2, dec=((1, 1, 400),) * 4, critic_x=(), critic_z=(), critic_xz=(1000,) * 3,
     z_dim=2, slope=0.0, maxout=5, dropout=(0.0, 0.0), output="linear", noise=2, init_std=0.02,
