@@ -178,6 +178,9 @@ def test_the_mixture_is_resumed_seed_by_seed(monkeypatch):
     monkeypatch.setattr(mixture, "train", train)
     monkeypatch.setattr(mixture, "drawn", drawn)
     args = ["reproduce", "ali-mixture", "--out", "out"]
+    assert main([*args, "--kimg", "2000", "--fast"]) == 0
+    assert "`bigan reproduce ali-mixture --scale cpu --kimg 2000 --fast`," in Path("out/table.md").read_text()
+    trained.clear()
     assert main(args) == 0
     assert trained == [0, 1, 2, 3, 4]
     Path("out/ali/numbers.json").unlink()
@@ -187,7 +190,7 @@ def test_the_mixture_is_resumed_seed_by_seed(monkeypatch):
     text = Path("out/table.md").read_text()
     assert "| ALI | 13.4 ± 5.8 | 22 ± 1.6 | – | 1 ± 0 |" in text
     assert "| GAN | 10.4 ± 9.2 | not run | – | not run |" in text
-    assert len(list(Path("out/ali").glob("seed-*.png"))) == 5
+    assert len(list(Path("out/ali").glob("seed-*-500-kimg.png"))) == 5
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -81,7 +82,7 @@ def reproduce(args: list[str]) -> int:
     out = c.out or Path("runs", "reproduce", f"{name}-{c.scale}")
     points = table.data == MIXTURE
     extractor = None if points else extractors.load(c.extractor, Run(device=c.device).torch_device)
-    command = f"bigan reproduce {name} --scale {c.scale}{' --fast' if c.fast else ''}"
+    command = _command(name, c)
     found = {row.name: _kept(out, row, settings(c, table, row, extractor)) for row in table.rows}
     for row in table.rows:
         if c.rows and row.name not in c.rows:
@@ -98,6 +99,19 @@ def reproduce(args: list[str]) -> int:
     _write(out / "table.md", text)
     print(f"{text}\ntable: {out / 'table.md'}")
     return 0
+
+
+def _command(name: str, c: Reproduce) -> str:
+    """What makes the table again, wherever it is put."""
+    words = ["bigan", "reproduce", name, "--scale", c.scale]
+    for field in dataclasses.fields(c):
+        value = getattr(c, field.name)
+        if field.name in ("scale", "out", "rows") or value == field.default:
+            continue
+        words += [f"--{field.name}"] + (
+            [] if value is True else [f"{value:g}" if field.name == "kimg" else str(value)]
+        )
+    return shlex.join(words)
 
 
 def settings(c: Reproduce, table: Table, row: Row, extractor: Extractor | None) -> dict[str, Any]:
