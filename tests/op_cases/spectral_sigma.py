@@ -73,7 +73,7 @@ def _eager_spectral(*weights):
 
 CASES = [
     _spectral(
-        "step",
+        "iterated",
         launches=(3, 2),
         bench=((512, 4608),),
         # three reads and a write each way; what fits into any cache is not counted
