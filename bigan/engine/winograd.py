@@ -187,7 +187,7 @@ def _gradients(ctx: Any, grad: Tensor, transposed: bool) -> tuple[Tensor | None,
     by_x, by_weight = _wanted(ctx, x, weight)
     for some in _blocks(weight, 0 if transposed else 1) if any(ctx.needs_input_grad[:2]) else ():
         at = some if transposed else (slice(None), some)  # the block's place in the weight
-        _add_gradients(
+        _write_gradients(
             x[:, some],
             weight[at],
             grad,
@@ -198,10 +198,10 @@ def _gradients(ctx: Any, grad: Tensor, transposed: bool) -> tuple[Tensor | None,
     return by_x, by_weight, grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
 
 
-def _add_gradients(
+def _write_gradients(
     x: Tensor, weight: Tensor, grad: Tensor, by_x: Tensor | None, by_weight: Tensor | None, transposed: bool
 ) -> None:
-    """Writes those that are wanted. The transforms: of x, of the gradient, and back to x's own."""
+    """Those that are wanted. The transforms: of x, of the gradient, and back to x's own."""
     of_x, to_x, of_grad = (
         (inverse_adjoint, inverse, data) if transposed else (data, data_adjoint, inverse_adjoint)
     )
