@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bigan.metrics import checks
 
-BLOCK = 2**22  # distances in float64 at once: 32 MiB, which an allocator keeps for the next block
+BLOCK = 2**22  # distances in float64 at once: 32 MiB
 
 
 class Neighbours(NamedTuple):
@@ -22,6 +22,7 @@ class Neighbours(NamedTuple):
     coverage: float  # share of real images whose ball holds a sample
 
 
+@torch.no_grad()
 def neighbours(real: Tensor, fake: Tensor, k: int = 3, k_density: int = 5, block: int = BLOCK) -> Neighbours:
     """All four from one pass over the distances.  [N, D], [M, D] -> Neighbours
 
@@ -42,13 +43,11 @@ def neighbours(real: Tensor, fake: Tensor, k: int = 3, k_density: int = 5, block
     inside = balls = 0.0
     recalled = torch.zeros(len(real), dtype=torch.bool, device=real.device)
     covered = recalled.clone()
-    for rows in _blocks(y, x, block):
-        d = _squared(y, rows, x)  # [m, N]
-        inside += (d <= near[0]).any(1).sum().item()
-        in_ball = d <= near[1]
-        balls += in_ball.sum().item()
-        covered |= in_ball.any(0)
-        recalled |= (d <= own[rows, None]).any(0)
+    for rows, d, within in _distances(y, x, block):  # [m, N], and room for as many answers
+        inside += torch.le(d, near[0], out=within).any(1).sum().item()
+        balls += torch.le(d, near[1], out=within).sum().item()
+        covered |= within.any(0)
+        recalled |= torch.le(d, own[rows, None], out=within).any(0)
     m = len(fake)
     return Neighbours(
         inside / m, recalled.double().mean().item(), balls / (k_density * m), covered.double().mean().item()
@@ -64,22 +63,26 @@ class _Points:
 
 def _radii(points: _Points, ks: tuple[int, ...], block: int) -> Tensor:
     """Squared distance to the k-th nearest of the others, for each k.  -> [len(ks), N]"""
-    found = []
-    for rows in _blocks(points, points, block):
-        d = _squared(points, rows, points)
+    found = torch.empty(len(ks), len(points.x), dtype=torch.float64, device=points.x.device)
+    for rows, d, _ in _distances(points, points, block):
         d[:, rows].fill_diagonal_(torch.inf)
         nearest = d.topk(max(ks), dim=1, largest=False).values
-        found.append(nearest[:, [k - 1 for k in ks]].T)
-    return torch.cat(found, dim=1)
+        for radii, k in zip(found, ks, strict=True):
+            radii[rows] = nearest[:, k - 1]
+    return found
 
 
-def _blocks(a: _Points, b: _Points, block: int) -> Iterator[slice]:
-    """Rows of a, as many at a time as make `block` distances to b."""
-    rows = max(1, block // len(b.x))
-    return (slice(start, min(start + rows, len(a.x))) for start in range(0, len(a.x), rows))
+def _distances(a: _Points, b: _Points, block: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Rows of a, as many at a time as make `block` distances; theirs to all of b, squared; room for truth values.
 
-
-def _squared(a: _Points, rows: slice, b: _Points) -> Tensor:
-    """Squared distances of some of a to all of b.  -> [n, M]"""
-    d = torch.addmm(b.norms, a.x[rows], b.x.T, alpha=-2)  # |b|^2 - 2 a.b
-    return d.add_(a.norms[rows, None]).clamp_(min=0)
+    All in the same memory: what is freed and asked for again by turns leaves an allocator's heap in holes.
+    -> [m, N], [m, N] bool
+    """
+    step = max(1, min(block // len(b.x), len(a.x)))
+    d = torch.empty(step, len(b.x), dtype=torch.float64, device=a.x.device)
+    within = torch.empty_like(d, dtype=torch.bool)
+    for start in range(0, len(a.x), step):
+        rows = slice(start, min(start + step, len(a.x)))
+        some = d[: rows.stop - start]
+        torch.addmm(b.norms, a.x[rows], b.x.T, alpha=-2, out=some)  # |b|^2 - 2 a.b
+        yield rows, some.add_(a.norms[rows, None]).clamp_(min=0), within[: len(some)]
